@@ -1,0 +1,118 @@
+//! One table from what went wrong to what the program hears.
+
+use rfuse_block::ObjectKey;
+use rfuse_cache::CacheError;
+use rfuse_store::{StoreError, StoreErrorKind};
+use thiserror::Error;
+
+/// An error number as the kernel knows it.
+pub type Errno = rustix::io::Errno;
+
+/// A failed operation.
+#[derive(Debug, Error)]
+pub enum FsError {
+    /// No such file or directory.
+    #[error("no such file or directory")]
+    NotFound,
+    /// A directory was needed.
+    #[error("not a directory")]
+    NotADirectory,
+    /// A file was needed.
+    #[error("is a directory")]
+    IsADirectory,
+    /// The mount is read-only.
+    #[error("the mount is read-only")]
+    ReadOnly,
+    /// The inode or handle is not known (any more).
+    #[error("unknown inode or handle {0}")]
+    Unknown(u64),
+    /// The name is longer than a file name may be, or cannot exist here.
+    #[error("no file can have this name")]
+    BadName,
+    /// The extended attribute does not exist.
+    #[error("no such attribute")]
+    NoAttribute,
+    /// This is not done here.
+    #[error("{0} is not supported")]
+    Unsupported(&'static str),
+    /// A parameter makes no sense.
+    #[error("invalid argument: {0}")]
+    Invalid(&'static str),
+    /// The mode bits forbid it.
+    #[error("permission denied")]
+    Denied,
+    /// The object is not the one that was opened.
+    #[error("{0} changed in the store since it was opened")]
+    Stale(ObjectKey),
+    /// No answer within the deadline.
+    #[error("no answer from the store within {0:?}")]
+    Deadline(std::time::Duration),
+    /// The caller gave up.
+    #[error("interrupted")]
+    Interrupted,
+    /// The store said no.
+    #[error(transparent)]
+    Store(std::sync::Arc<StoreError>),
+}
+
+impl FsError {
+    /// What the program hears.
+    pub fn errno(&self) -> Errno {
+        match self {
+            Self::NotFound => Errno::NOENT,
+            Self::NotADirectory => Errno::NOTDIR,
+            Self::IsADirectory => Errno::ISDIR,
+            Self::ReadOnly => Errno::ROFS,
+            Self::Unknown(_) | Self::Stale(_) => Errno::STALE,
+            Self::BadName => Errno::NAMETOOLONG,
+            Self::NoAttribute => Errno::NODATA,
+            Self::Unsupported(_) => Errno::OPNOTSUPP,
+            Self::Invalid(_) => Errno::INVAL,
+            Self::Denied => Errno::ACCESS,
+            Self::Deadline(_) => Errno::IO,
+            Self::Interrupted => Errno::INTR,
+            Self::Store(error) => errno_of(error.kind),
+        }
+    }
+}
+
+fn errno_of(kind: StoreErrorKind) -> Errno {
+    use StoreErrorKind as Kind;
+    match kind {
+        Kind::NotFound | Kind::NoContainer => Errno::NOENT,
+        Kind::Denied | Kind::Expired | Kind::BadCredential | Kind::NoCredential | Kind::ClockSkew => Errno::ACCESS,
+        Kind::Changed => Errno::STALE,
+        Kind::Exists => Errno::EXIST,
+        Kind::BadName => Errno::INVAL,
+        Kind::Unsupported => Errno::OPNOTSUPP,
+        Kind::Full => Errno::NOSPC,
+        Kind::NoHost
+        | Kind::PastEnd
+        | Kind::Throttled
+        | Kind::Unavailable
+        | Kind::Unreachable
+        | Kind::Tls
+        | Kind::Cut
+        | Kind::TimedOut
+        | Kind::Malformed
+        | Kind::WrongEndpoint
+        | Kind::Other => Errno::IO,
+    }
+}
+
+impl From<CacheError> for FsError {
+    fn from(error: CacheError) -> Self {
+        match error {
+            CacheError::Store(error) => Self::from(error),
+        }
+    }
+}
+
+impl From<std::sync::Arc<StoreError>> for FsError {
+    fn from(error: std::sync::Arc<StoreError>) -> Self {
+        match (&error.key, error.kind) {
+            (Some(key), StoreErrorKind::Changed) => Self::Stale(key.clone()),
+            _ => Self::Store(error),
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! `rfuse`: objects as files.
+
+fn main() {}

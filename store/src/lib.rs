@@ -1,0 +1,17 @@
+//! Objects: the only room that speaks HTTP.
+//!
+//! One narrow trait, [`Store`], stands between rfuse and every place an object can live: Azure Blob, S3, a
+//! local directory, memory. What every store needs besides — retries, a limit on requests in flight,
+//! counting, faults for tests — is a store around a store, so that no implementation repeats it and a test
+//! can put any of them around any other. Files and blocks are unknown here.
+
+mod error;
+mod landing;
+mod store;
+
+pub use error::{Operation, StoreError, StoreErrorKind};
+pub use landing::{Landing, TooLong};
+pub use store::{
+    Fetched, Get, ListEntry, ListPage, ListRequest, ObjectMeta, PartTag, Precondition, PutOptions, Store, Token,
+    UploadId, Urgency,
+};
