@@ -95,6 +95,7 @@ mod tests {
             let landed = sent.len().min(capacity);
             prop_assert_eq!(landing.filled(), landed as u64);
             prop_assert_eq!(landing.missing(), (capacity - landed) as u64);
+            drop(landing);
             prop_assert_eq!(&memory.concat()[..landed], &sent[..landed]);
         }
     }

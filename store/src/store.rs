@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use rfuse_block::{ByteRange, ObjectKey, Version};
 
-use crate::{Landing, Operation, StoreError, StoreErrorKind};
+use crate::{Landing, StoreError};
 
 /// Who waits for a request: decides who goes first when requests queue.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -112,8 +112,8 @@ pub struct ListPage {
     pub next: Option<Token>,
 }
 
-/// What must hold of the object for a write to happen; else [`StoreErrorKind::Changed`] or
-/// [`StoreErrorKind::Exists`].
+/// What must hold of the object for a write to happen; else [`Changed`](crate::StoreErrorKind::Changed) or
+/// [`Exists`](crate::StoreErrorKind::Exists).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Precondition {
     /// Write whatever is there.
@@ -144,7 +144,7 @@ pub struct PartTag(pub String);
 /// A place where objects live.
 ///
 /// Dropping the future of a call cancels it. All methods but `get`, `head` and `list` may answer
-/// [`StoreErrorKind::Unsupported`]; a wrapper must forward every one of them.
+/// [`Unsupported`](crate::StoreErrorKind::Unsupported); a wrapper must forward every one of them.
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// The bytes of `get.range`, put into `landing`, which is as long as the range.
@@ -217,9 +217,4 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Deletes an object, if it has this version where one is given; deleting what is not there is `NotFound`
     /// where the store can tell, success elsewhere (S3).
     async fn delete(&self, key: &ObjectKey, version: Option<&Version>) -> Result<(), StoreError>;
-}
-
-/// The answer of a store that cannot do `operation`.
-pub(crate) fn unsupported(operation: Operation) -> StoreError {
-    StoreError::new(StoreErrorKind::Unsupported, operation, "this store cannot do that")
 }
