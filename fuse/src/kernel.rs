@@ -1,0 +1,1 @@
+//! The kernel's words: messages, the device they come through, and mounting.
