@@ -1,1 +1,8 @@
 //! One workload at store, cache, fs and mount height, each beside its yardstick.
+//!
+//! The load server is a library too: any test may start one in its own process on a free port.
+
+pub mod client;
+pub mod pattern;
+pub mod server;
+pub mod words;

@@ -1,0 +1,127 @@
+//! Which objects there are. Names and sizes only: bytes are made when they are asked for.
+
+use std::collections::BTreeMap;
+
+use crate::{pattern, words};
+
+/// One object.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Object {
+    /// Its name in the bucket.
+    pub name: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// What its bytes follow from.
+    pub seed: u64,
+}
+
+impl Object {
+    /// The entity tag without its quotes; the same as long as name and size are.
+    pub fn tag(&self) -> String {
+        format!("0x{:016X}", self.seed ^ self.size.rotate_left(32))
+    }
+}
+
+/// All buckets (containers), each with its objects in the order of their names.
+#[derive(Clone, Debug, Default)]
+pub struct Catalogue {
+    buckets: BTreeMap<String, Vec<Object>>,
+}
+
+impl Catalogue {
+    /// Adds one object; one of the same name is replaced.
+    pub fn add(&mut self, bucket: &str, name: &str, size: u64) {
+        let object = Object { name: name.to_owned(), size, seed: pattern::seed_of(bucket, name) };
+        let objects = self.buckets.entry(bucket.to_owned()).or_default();
+        match objects.binary_search_by(|other| other.name.as_str().cmp(name)) {
+            Ok(at) => objects[at] = object,
+            Err(at) => objects.insert(at, object),
+        }
+    }
+
+    /// Adds `files` objects of `size` bytes in a tree of `directories` directories, the bucket itself
+    /// included: every directory has up to ten below it, the files lie in those that have none.
+    pub fn add_tree(&mut self, bucket: &str, files: u64, directories: u64, size: u64) {
+        let leaves: Vec<u64> = (0..directories.max(1)).filter(|n| n * 10 + 1 >= directories.max(1)).collect();
+        for file in 0..files {
+            let leaf = leaves[(file % leaves.len() as u64) as usize];
+            self.add(bucket, &format!("{}f{file:06}", path_of(leaf)), size);
+        }
+    }
+
+    /// `BUCKET/NAME=SIZE`.
+    ///
+    /// # Errors
+    /// What is wrong with the word.
+    pub fn add_object_word(&mut self, word: &str) -> Result<(), String> {
+        let parts = word.rsplit_once('=').and_then(|(path, size)| Some((path.split_once('/')?, size)));
+        let ((bucket, name), size) = parts.ok_or_else(|| format!("`{word}` is not BUCKET/NAME=SIZE"))?;
+        self.add(bucket, name, words::size(size)?);
+        Ok(())
+    }
+
+    /// `BUCKET=FILES,DIRECTORIES[,SIZE]`; files hold 4 KiB where no size is given.
+    ///
+    /// # Errors
+    /// What is wrong with the word.
+    pub fn add_tree_word(&mut self, word: &str) -> Result<(), String> {
+        let wrong = || format!("`{word}` is not BUCKET=FILES,DIRECTORIES[,SIZE]");
+        let (bucket, rest) = word.split_once('=').ok_or_else(wrong)?;
+        let numbers: Vec<&str> = rest.split(',').collect();
+        let (files, directories, size) = match numbers[..] {
+            [files, directories] => (files, directories, 4096),
+            [files, directories, size] => (files, directories, words::size(size)?),
+            _ => return Err(wrong()),
+        };
+        let number = |word: &str| word.parse().map_err(|_| wrong());
+        self.add_tree(bucket, number(files)?, number(directories)?, size);
+        Ok(())
+    }
+
+    /// The objects of a bucket, in the order of their names; none: there is no such bucket.
+    pub fn objects(&self, bucket: &str) -> Option<&[Object]> {
+        self.buckets.get(bucket).map(Vec::as_slice)
+    }
+
+    /// One object.
+    pub fn object(&self, bucket: &str, name: &str) -> Option<&Object> {
+        let objects = self.objects(bucket)?;
+        objects.binary_search_by(|object| object.name.as_str().cmp(name)).ok().map(|at| &objects[at])
+    }
+}
+
+/// The path of directory `n`, counted breadth first with ten children each; `0` is the bucket itself.
+fn path_of(n: u64) -> String {
+    if n == 0 { String::new() } else { format!("{}d{}/", path_of((n - 1) / 10), (n - 1) % 10) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn a_tree_has_the_files_and_directories_asked_for() {
+        let mut catalogue = Catalogue::default();
+        catalogue.add_tree_word("tree=5000,1111").unwrap();
+        let objects = catalogue.objects("tree").unwrap();
+        assert_eq!(objects.len(), 5000);
+        let mut directories = BTreeSet::from([String::new()]);
+        for object in objects {
+            let path = &object.name[..=object.name.rfind('/').unwrap()];
+            directories.extend(path.match_indices('/').map(|(at, _)| path[..=at].to_owned()));
+        }
+        assert_eq!(directories.len(), 1111);
+        assert!(objects.is_sorted_by(|a, b| a.name < b.name));
+    }
+
+    #[test]
+    fn an_object_is_found_by_name_whatever_its_size() {
+        let mut catalogue = Catalogue::default();
+        catalogue.add_object_word("big/a/b=32T").unwrap();
+        assert_eq!(catalogue.object("big", "a/b").unwrap().size, 32 << 40);
+        assert!(catalogue.object("big", "a").is_none());
+        assert!(catalogue.add_object_word("big=1").is_err());
+    }
+}
