@@ -55,6 +55,27 @@ impl<'a> Landing<'a> {
         Ok(())
     }
 
+    /// The empty buffers in order, for whoever can write into them directly; tell [`Landing::advance`] how
+    /// many bytes were written.
+    pub fn spare(&mut self) -> impl Iterator<Item = &mut [u8]> {
+        self.rest[self.next..].iter_mut().map(|buffer| &mut **buffer).filter(|buffer| !buffer.is_empty())
+    }
+
+    /// Counts the first `count` bytes of [`Landing::spare`] as landed; more than are missing count as all.
+    pub fn advance(&mut self, count: u64) {
+        let mut left = count.min(self.missing());
+        self.filled += left;
+        while left > 0 {
+            let buffer = &mut self.rest[self.next];
+            let step = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            *buffer = &mut std::mem::take(buffer)[step..];
+            if buffer.is_empty() {
+                self.next += 1;
+            }
+            left -= step as u64;
+        }
+    }
+
     /// Bytes that have landed.
     pub fn filled(&self) -> u64 {
         self.filled
@@ -97,6 +118,33 @@ mod tests {
             prop_assert_eq!(landing.missing(), (capacity - landed) as u64);
             drop(landing);
             prop_assert_eq!(&memory.concat()[..landed], &sent[..landed]);
+        }
+
+        #[test]
+        fn writing_into_the_spare_buffers_equals_pushing(
+            buffers in proptest::collection::vec(0usize..50, 0..8),
+            steps in proptest::collection::vec(0u64..60, 0..12),
+        ) {
+            let mut memory: Vec<Vec<u8>> = buffers.iter().map(|&n| vec![0; n]).collect();
+            let capacity = buffers.iter().sum::<usize>() as u64;
+            let mut landing = Landing::many(memory.iter_mut().map(Vec::as_mut_slice));
+            let mut landed = 0;
+            for step in steps {
+                let mut left = step;
+                for buffer in landing.spare() {
+                    let count = buffer.len().min(left as usize);
+                    buffer[..count].fill(1);
+                    left -= count as u64;
+                }
+                landing.advance(step);
+                landed = (landed + step).min(capacity);
+                prop_assert_eq!(landing.filled(), landed);
+                prop_assert_eq!(landing.spare().map(|b| b.len() as u64).sum::<u64>(), capacity - landed);
+            }
+            drop(landing);
+            let all = memory.concat();
+            prop_assert!(all[..landed as usize].iter().all(|&b| b == 1));
+            prop_assert!(all[landed as usize..].iter().all(|&b| b == 0));
         }
     }
 }

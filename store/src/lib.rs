@@ -9,10 +9,16 @@ mod error;
 #[allow(dead_code, reason = "the stores that send through it are being written")]
 mod http;
 mod landing;
+mod memory;
+mod open;
+mod page;
+pub mod pattern;
 mod store;
 
 pub use error::{Operation, StoreError, StoreErrorKind};
 pub use landing::{Landing, TooLong};
+pub use memory::MemoryStore;
+pub use open::{Opened, open};
 pub use store::{
     Fetched, Get, ListEntry, ListPage, ListRequest, ObjectMeta, PartTag, Precondition, PutOptions, Store, Token,
     UploadId, Urgency,

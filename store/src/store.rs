@@ -138,7 +138,7 @@ pub struct PutOptions {
 pub struct UploadId(pub String);
 
 /// The store's receipt for one part; opaque.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct PartTag(pub String);
 
 /// A place where objects live.
