@@ -5,6 +5,7 @@
 //! opened and no directory made.
 
 mod cache;
+pub mod connection_string;
 mod fs;
 mod secret;
 mod store;

@@ -5,6 +5,8 @@
 //! counting, faults for tests — is a store around a store, so that no implementation repeats it and a test
 //! can put any of them around any other. Files and blocks are unknown here.
 
+#[allow(dead_code, reason = "the stores that keep theirs in it are being written")]
+mod credential;
 mod error;
 #[allow(dead_code, reason = "the stores that send through it are being written")]
 mod http;
@@ -15,6 +17,7 @@ mod page;
 pub mod pattern;
 mod store;
 
+pub use credential::{CredentialControl, Reloaded};
 pub use error::{Operation, StoreError, StoreErrorKind};
 pub use landing::{Landing, TooLong};
 pub use memory::MemoryStore;
