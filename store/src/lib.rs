@@ -15,6 +15,8 @@ mod memory;
 mod open;
 mod page;
 pub mod pattern;
+#[allow(dead_code, reason = "being written")]
+mod s3;
 mod store;
 
 pub use credential::{CredentialControl, Reloaded};
