@@ -3,6 +3,12 @@
 //! The load server is a library too: any test may start one in its own process on a free port.
 
 pub mod client;
+pub mod lab;
+pub mod mapping;
+pub mod null;
 pub mod pattern;
+pub mod raw;
+pub mod readers;
 pub mod server;
+pub mod usage;
 pub mod words;

@@ -1,2 +1,135 @@
-//! placeholder
-fn main() {}
+//! `rfuse-bench`: the load server, the yardsticks, and the run that sets rfuse beside them.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use rfuse_benches::null::{self, NullConfig};
+use rfuse_benches::raw::{self, Connections, Load};
+use rfuse_benches::server::{Behaviour, Catalogue, Server};
+use rfuse_benches::words;
+
+#[derive(Parser)]
+#[command(name = "rfuse-bench", version, about = "Measures rfuse beside yardsticks, on a store of its own")]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Serve generated objects over S3 and Azure Blob on 127.0.0.1; believes every client, checks no signature
+    Serve(ServeArgs),
+    /// Yardstick: random 4 KiB GETs by a bare hyper client
+    Raw(RawArgs),
+    /// Yardstick: a file system of one file answered from memory; serves until unmounted
+    Null(NullArgs),
+}
+
+#[derive(Args)]
+struct ServeArgs {
+    /// Port; 0 takes a free one
+    #[arg(long, default_value_t = 0)]
+    port: u16,
+    /// Threads that serve
+    #[arg(long, default_value_t = 1)]
+    workers: usize,
+    /// An object; may be given again
+    #[arg(long, value_name = "BUCKET/NAME=SIZE")]
+    object: Vec<String>,
+    /// Files in a tree of directories, ten in each; may be given again
+    #[arg(long, value_name = "BUCKET=FILES,DIRECTORIES[,SIZE]")]
+    tree: Vec<String>,
+    /// Time between request and answer, as 10ms
+    #[arg(long, value_name = "TIME")]
+    latency: Option<String>,
+    /// Bytes a second of one connection, as 64MiB
+    #[arg(long, value_name = "SIZE")]
+    bandwidth: Option<String>,
+    /// Share of requests answered by 503, 500, reset, a truncated body or another range, as 5%
+    #[arg(long, value_name = "SHARE")]
+    faults: Option<String>,
+    /// What decides which requests these are
+    #[arg(long)]
+    seed: Option<String>,
+}
+
+#[derive(Args)]
+struct RawArgs {
+    /// The server
+    #[arg(value_name = "ADDRESS:PORT")]
+    server: SocketAddr,
+    /// The object, as BUCKET/NAME
+    object: String,
+    /// Its size
+    #[arg(long, value_parser = words::size)]
+    size: u64,
+    /// GETs outstanding all the time
+    #[arg(long, default_value_t = 16)]
+    outstanding: usize,
+    /// For how long
+    #[arg(long, value_parser = words::duration, default_value = "3s")]
+    time: Duration,
+    /// A connection for each, or hyper-util's pool
+    #[arg(long, value_enum, default_value = "own")]
+    connections: Connections,
+}
+
+#[derive(Args)]
+struct NullArgs {
+    /// Where to mount it
+    dir: PathBuf,
+    /// Size of the file
+    #[arg(long, value_parser = words::size, default_value = "64MiB")]
+    size: u64,
+    /// Memory it is answered from
+    #[arg(long, value_parser = words::size, default_value = "64MiB")]
+    memory: u64,
+    /// Threads that take requests
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().verb {
+        Verb::Serve(args) => serve(&args),
+        Verb::Raw(args) => measure_raw(args),
+        Verb::Null(args) => {
+            let config = NullConfig { size: args.size, memory: args.memory as usize, threads: args.threads };
+            null::serve(&args.dir, config).with_context(|| format!("cannot mount on {}", args.dir.display()))
+        }
+    }
+}
+
+fn serve(args: &ServeArgs) -> anyhow::Result<()> {
+    let mut catalogue = Catalogue::default();
+    for word in &args.object {
+        catalogue.add_object_word(word).map_err(anyhow::Error::msg)?;
+    }
+    for word in &args.tree {
+        catalogue.add_tree_word(word).map_err(anyhow::Error::msg)?;
+    }
+    let mut behaviour = Behaviour::default();
+    let given =
+        [("latency", &args.latency), ("bandwidth", &args.bandwidth), ("faults", &args.faults), ("seed", &args.seed)];
+    for (name, word) in given {
+        if let Some(word) = word {
+            behaviour.set(name, word).map_err(anyhow::Error::msg)?;
+        }
+    }
+    let server = Server::start(catalogue, behaviour, args.port, args.workers).context("cannot serve")?;
+    writeln!(std::io::stdout(), "listening on http://{}", server.address())?;
+    loop {
+        std::thread::park();
+    }
+}
+
+fn measure_raw(args: RawArgs) -> anyhow::Result<()> {
+    let RawArgs { server, object, size, outstanding, time, connections } = args;
+    let outcome = raw::run(&Load { server, object, size, outstanding, time, connections })?;
+    writeln!(std::io::stdout(), "{}", serde_json::to_string(&outcome)?)?;
+    Ok(())
+}

@@ -1,0 +1,241 @@
+//! The place where measurements happen: a scratch folder, a load server, mounts, and a guard against hanging.
+
+mod fio;
+mod mount;
+mod process;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use tempfile::TempDir;
+
+pub use fio::{FioResult, Outstanding, PageCache, RandomRead};
+pub use mount::{AbortHandle, Mount};
+pub use process::Process;
+
+use crate::client::control;
+use crate::null;
+use crate::raw::Outcome;
+use crate::server::Stats;
+
+/// How the mounts reach the load server.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub enum Cloud {
+    /// As an S3 bucket, unsigned.
+    S3,
+    /// As an Azure container, anonymous.
+    Azure,
+}
+
+/// How much is done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Extent {
+    /// What the table needs.
+    Full,
+    /// Enough to see that it works; says nothing about speed.
+    Quick,
+}
+
+impl Extent {
+    /// One of the two.
+    pub fn pick<T>(self, full: T, quick: T) -> T {
+        if self == Self::Full { full } else { quick }
+    }
+}
+
+/// Where everything is.
+#[derive(Debug)]
+pub struct Lab {
+    dir: TempDir,
+    rfuse: PathBuf,
+    bench: PathBuf,
+    server: Process,
+    address: SocketAddr,
+    cloud: Cloud,
+    /// How much is done.
+    pub extent: Extent,
+}
+
+/// Objects of the load server: name and size. The bucket is `objects`.
+pub mod objects {
+    /// 256 blocks.
+    pub const SMALL: (&str, u64) = ("small", 1 << 20);
+    /// A usual one.
+    pub const MEDIUM: (&str, u64) = ("medium", 1 << 30);
+    /// The one the project is named for.
+    pub const HUGE: (&str, u64) = ("huge", 32 << 40);
+    /// Never read twice at the same place.
+    pub const COLD: (&str, u64) = ("cold", 64 << 30);
+    /// Fits every cache.
+    pub const HOT: (&str, u64) = ("hot", 64 << 20);
+}
+
+impl Lab {
+    /// Starts the load server and makes the scratch folder.
+    ///
+    /// # Errors
+    /// Either cannot be had.
+    pub fn open(rfuse: PathBuf, cloud: Cloud, extent: Extent) -> anyhow::Result<Self> {
+        let dir = tempfile::Builder::new().prefix("rfuse-bench-").tempdir()?;
+        let bench = std::env::current_exe()?;
+        let mut command = Command::new(&bench);
+        command.arg("serve");
+        for (name, size) in [objects::SMALL, objects::MEDIUM, objects::HUGE, objects::COLD, objects::HOT] {
+            command.arg("--object").arg(format!("objects/{name}={size}"));
+        }
+        let (files, directories, small) = extent.pick((5000, 1111, 2000), (100, 111, 50));
+        command.arg("--tree").arg(format!("tree={files},{directories}"));
+        command.arg("--tree").arg(format!("files={small},1,100K"));
+        let mut server = Process::start(&mut command, &dir.path().join("serve.log"))?;
+        let address = listening(&mut server)?;
+        Ok(Self { dir, rfuse, bench, server, address, cloud, extent })
+    }
+
+    /// The scratch folder.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// A file in it.
+    pub fn scratch(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The load server.
+    pub fn server(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Processor time the load server has used.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn server_cpu(&self) -> anyhow::Result<Duration> {
+        crate::usage::cpu_of(self.server.id()).context("the load server has ended")
+    }
+
+    /// Makes the server behave: all as at its start but what `words` says, and counts from nothing.
+    ///
+    /// # Errors
+    /// It does not understand, or has ended.
+    pub fn behave(&self, words: &str) -> anyhow::Result<()> {
+        let target = format!("/__set?latency=0&bandwidth=0&faults=0&seed=1&hang=no&per-block=no&{words}");
+        control(self.address, &target).context("the load server does not do as it is told")?;
+        self.reset()
+    }
+
+    /// Counts from nothing.
+    ///
+    /// # Errors
+    /// The server has ended.
+    pub fn reset(&self) -> anyhow::Result<()> {
+        control(self.address, "/__reset").map(drop).context("the load server has ended")
+    }
+
+    /// What the server has counted.
+    ///
+    /// # Errors
+    /// The server has ended.
+    pub fn stats(&self) -> anyhow::Result<Stats> {
+        control(self.address, "/__stats").context("the load server has ended")
+    }
+
+    /// Mounts a bucket with rfuse; `settings` are flags besides the defaults.
+    ///
+    /// # Errors
+    /// It is not there within 20 s.
+    pub fn mount(&self, bucket: &str, settings: &[&str]) -> anyhow::Result<Mount> {
+        let dir = self.scratch(&format!("mount-{bucket}"));
+        let mut command = Command::new(&self.rfuse);
+        command.args(["mount", "--foreground"]);
+        let address = self.address;
+        match self.cloud {
+            Cloud::S3 => {
+                command.arg(format!("s3://{bucket}")).arg(&dir);
+                command.args(["--endpoint", &format!("http://{address}"), "--region", "us-east-1", "--anonymous"]);
+            }
+            Cloud::Azure => {
+                command.arg(format!("az://devstoreaccount1/{bucket}")).arg(&dir);
+                command.args(["--endpoint", &format!("http://{address}/devstoreaccount1"), "--anonymous"]);
+            }
+        }
+        command.args(settings).env("XDG_RUNTIME_DIR", self.dir.path()).env("AWS_EC2_METADATA_DISABLED", "true");
+        Mount::start(&mut command, &dir, &self.scratch(&format!("mount-{bucket}.log")))
+    }
+
+    /// Mounts the null file system with a file of `size` bytes, all of it in memory.
+    ///
+    /// # Errors
+    /// It is not there within 20 s.
+    pub fn mount_null(&self, size: u64) -> anyhow::Result<Mount> {
+        let dir = self.scratch("mount-null");
+        let mut command = Command::new(&self.bench);
+        command.arg("null").arg(&dir).args(["--size", &size.to_string(), "--memory", &size.to_string()]);
+        Mount::start(&mut command, &dir, &self.scratch("null.log"))
+    }
+
+    /// The null file system's file.
+    pub fn null_path(mount: &Mount) -> PathBuf {
+        mount.path(null::NAME)
+    }
+
+    /// Starts the raw client on the cold object.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start_raw(&self, outstanding: usize, time: Duration) -> anyhow::Result<Process> {
+        let (name, size) = objects::COLD;
+        let mut command = Command::new(&self.bench);
+        command.arg("raw").arg(self.address.to_string()).arg(format!("objects/{name}"));
+        command.args(["--size", &size.to_string(), "--outstanding", &outstanding.to_string()]);
+        command.args(["--time", &format!("{}ms", time.as_millis())]);
+        Ok(Process::start(&mut command, &self.scratch("raw.json"))?)
+    }
+
+    /// Runs the raw client on the cold object.
+    ///
+    /// # Errors
+    /// It fails or takes too long.
+    pub fn raw(&self, outstanding: usize, time: Duration) -> anyhow::Result<Outcome> {
+        finish_raw(&mut self.start_raw(outstanding, time)?, time)
+    }
+}
+
+/// Waits for a raw client that was started.
+///
+/// # Errors
+/// It fails or takes half a minute longer than it should.
+pub fn finish_raw(process: &mut Process, time: Duration) -> anyhow::Result<Outcome> {
+    Ok(serde_json::from_str(&process.finish(time + Duration::from_secs(30))?)?)
+}
+
+/// Does `work`; when it has not ended after `limit`, the mounts are aborted, so that no read of it waits longer.
+pub fn within<T>(limit: Duration, mounts: &[AbortHandle], work: impl FnOnce() -> T) -> T {
+    let (done, waiting) = mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            if waiting.recv_timeout(limit) == Err(mpsc::RecvTimeoutError::Timeout) {
+                mounts.iter().for_each(|mount| mount.abort());
+            }
+        });
+        let result = work();
+        drop(done);
+        result
+    })
+}
+
+fn listening(server: &mut Process) -> anyhow::Result<SocketAddr> {
+    let end = Instant::now() + Duration::from_secs(10);
+    while Instant::now() < end && server.runs() {
+        let output = server.output();
+        if let Some((_, address)) = output.split_once("listening on http://").filter(|_| output.ends_with('\n')) {
+            return Ok(address.trim().parse()?);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    bail!("the load server does not start: {}", server.output())
+}
