@@ -105,6 +105,11 @@ impl Lab {
         self.dir.path().join(name)
     }
 
+    /// How the mounts reach it.
+    pub fn cloud(&self) -> Cloud {
+        self.cloud
+    }
+
     /// The load server.
     pub fn server(&self) -> SocketAddr {
         self.address

@@ -3,12 +3,15 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
+use rfuse_benches::lab::{Cloud, Extent, Lab};
 use rfuse_benches::null::{self, NullConfig};
 use rfuse_benches::raw::{self, Connections, Load};
+use rfuse_benches::run::{Choice, run};
 use rfuse_benches::server::{Behaviour, Catalogue, Server};
 use rfuse_benches::words;
 
@@ -23,6 +26,8 @@ struct Cli {
 enum Verb {
     /// Serve generated objects over S3 and Azure Blob on 127.0.0.1; believes every client, checks no signature
     Serve(ServeArgs),
+    /// Set rfuse beside the yardsticks and print the table; ends with 10 when a row is not as it must be
+    Run(RunArgs),
     /// Yardstick: random 4 KiB GETs by a bare hyper client
     Raw(RawArgs),
     /// Yardstick: a file system of one file answered from memory; serves until unmounted
@@ -55,6 +60,31 @@ struct ServeArgs {
     /// What decides which requests these are
     #[arg(long)]
     seed: Option<String>,
+}
+
+#[derive(Args)]
+struct RunArgs {
+    /// The rfuse to measure; by default the one that lies beside this program
+    #[arg(long, value_name = "FILE")]
+    rfuse: Option<PathBuf>,
+    /// How the mounts reach the store
+    #[arg(long, value_enum, default_value = "s3")]
+    cloud: Cloud,
+    /// Little of everything: shows that it works, says nothing about speed
+    #[arg(long)]
+    quick: bool,
+    /// Only these groups of rows; may be given again
+    #[arg(long, value_name = "GROUP", value_parser = clap::builder::PossibleValuesParser::new(rfuse_benches::rows::names()))]
+    only: Vec<String>,
+    /// No group begins later than this
+    #[arg(long, value_parser = words::duration, default_value = "720s")]
+    limit: Duration,
+    /// Write the table here as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write the table here as Markdown
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -93,15 +123,40 @@ struct NullArgs {
     threads: usize,
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().verb {
-        Verb::Serve(args) => serve(&args),
-        Verb::Raw(args) => measure_raw(args),
+        Verb::Serve(args) => serve(&args)?,
+        Verb::Run(args) => return measure(args),
+        Verb::Raw(args) => measure_raw(args)?,
         Verb::Null(args) => {
             let config = NullConfig { size: args.size, memory: args.memory as usize, threads: args.threads };
-            null::serve(&args.dir, config).with_context(|| format!("cannot mount on {}", args.dir.display()))
+            null::serve(&args.dir, config).with_context(|| format!("cannot mount on {}", args.dir.display()))?;
         }
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn measure(args: RunArgs) -> anyhow::Result<ExitCode> {
+    let rfuse = match args.rfuse {
+        Some(rfuse) => rfuse,
+        None => std::env::current_exe()?.with_file_name("rfuse"),
+    };
+    let rfuse = rfuse.canonicalize().with_context(|| format!("there is no {}; name it by --rfuse", rfuse.display()))?;
+    let extent = if args.quick { Extent::Quick } else { Extent::Full };
+    let lab = Lab::open(rfuse, args.cloud, extent)?;
+    let choice = Choice { only: args.only, limit: args.limit };
+    let table = run(&lab, &choice, |text| {
+        // Whoever closed the terminal still gets the files.
+        let _ = std::io::stdout().write_all(text.as_bytes());
+    });
+    if let Some(file) = args.json {
+        std::fs::write(&file, serde_json::to_string_pretty(&table)?)
+            .with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    if let Some(file) = args.markdown {
+        std::fs::write(&file, table.markdown()).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    Ok(if table.misses() == 0 { ExitCode::SUCCESS } else { ExitCode::from(10) })
 }
 
 fn serve(args: &ServeArgs) -> anyhow::Result<()> {

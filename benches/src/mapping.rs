@@ -39,8 +39,10 @@ impl Mapping {
     pub fn copy(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
         let end = offset.checked_add(into.len() as u64).filter(|end| *end <= self.length as u64);
         end.ok_or(io::ErrorKind::UnexpectedEof)?;
-        // SAFETY: the source lies in the mapping (checked above), the target is ours and they do not overlap.
-        unsafe { std::ptr::copy_nonoverlapping(self.start.as_ptr().add(offset as usize), into.as_mut_ptr(), into.len()) };
+        // SAFETY: `offset` lies in the mapping (checked above).
+        let from = unsafe { self.start.as_ptr().add(offset as usize) };
+        // SAFETY: so does the end of the source; the target is ours, and they do not overlap.
+        unsafe { std::ptr::copy_nonoverlapping(from, into.as_mut_ptr(), into.len()) };
         Ok(())
     }
 }

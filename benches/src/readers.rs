@@ -161,7 +161,7 @@ fn read_all(source: &Source, places: &[u64], seed: Option<u64>, end: Instant) ->
             Ok(()) => {
                 done.latencies.push(began.elapsed().as_micros() as u32);
                 done.reads += 1;
-                let wrong = seed.is_some_and(|seed| pattern::first_wrong(seed, *place, block).is_some());
+                let wrong = seed.is_some_and(|seed| pattern::first_difference(seed, *place, block).is_some());
                 done.wrong += u64::from(wrong);
             }
             Err(error) => {
@@ -184,9 +184,7 @@ impl Source {
         options.read(true);
         match how {
             How::Buffered => options.open(path).map(Self::File),
-            How::Direct => {
-                options.custom_flags(rustix::fs::OFlags::DIRECT.bits() as i32).open(path).map(Self::File)
-            }
+            How::Direct => options.custom_flags(rustix::fs::OFlags::DIRECT.bits() as i32).open(path).map(Self::File),
             How::Mapped => {
                 let file = options.open(path)?;
                 let size = file.metadata()?.len();

@@ -11,14 +11,14 @@ const AZURE: &str = "x-ms-version: 2026-02-06\r\n";
 
 fn server(behaviour: Behaviour) -> Server {
     let mut catalogue = Catalogue::default();
-    catalogue.add_object_word("b/dir/big=32T").unwrap();
-    catalogue.add_object_word("b/small=10000").unwrap();
-    catalogue.add_tree_word("tree=2500,11").unwrap();
-    Server::start(catalogue, behaviour, 0, 1).unwrap()
+    catalogue.add_object_word("b/dir/big=32T").expect("the test set-up works");
+    catalogue.add_object_word("b/small=10000").expect("the test set-up works");
+    catalogue.add_tree_word("tree=2500,11").expect("the test set-up works");
+    Server::start(catalogue, behaviour, 0, 1).expect("the test set-up works")
 }
 
 fn get(at: SocketAddr, target: &str, lines: &str) -> Answer {
-    ask(at, "GET", target, lines).unwrap()
+    ask(at, "GET", target, lines).expect("the test set-up works")
 }
 
 #[test]
@@ -32,7 +32,7 @@ fn a_range_of_a_huge_object_holds_the_pattern_in_both_dialects() {
         assert_eq!(answer.status, 206);
         assert!(answer.head.contains(&format!("content-range: bytes {offset}-{}/{}", offset + 4095, 32u64 << 40)));
         assert_eq!(answer.body.len(), 4096);
-        assert_eq!(pattern::first_wrong(seed, offset, &answer.body), None);
+        assert_eq!(pattern::first_difference(seed, offset, &answer.body), None);
     }
     let stats = server.stats();
     assert_eq!((stats.gets, stats.bytes, stats.requests()), (2, 8192, 2));
@@ -76,7 +76,9 @@ fn listings_are_paged_at_each_stores_own_limit() {
     let azure = get(server.address(), "/acct/tree?restype=container&comp=list&include=metadata", AZURE);
     let text = String::from_utf8(azure.body).unwrap();
     assert_eq!(text.matches("<Blob>").count(), 2500);
-    assert!(text.contains("<Metadata><origin>generated</origin></Metadata>") && text.contains("<NextMarker></NextMarker>"));
+    assert!(
+        text.contains("<Metadata><origin>generated</origin></Metadata>") && text.contains("<NextMarker></NextMarker>")
+    );
     let rolled = get(server.address(), "/tree?list-type=2&delimiter=/", "");
     assert_eq!(String::from_utf8(rolled.body).unwrap().matches("<CommonPrefixes>").count(), 10);
 }
@@ -107,11 +109,11 @@ fn every_kind_of_fault_is_what_it_says() {
             (3, Ok(answer)) => {
                 assert!(answer.head.contains("content-length: 4096"));
                 assert_eq!(answer.body.len(), 2048);
-                assert_eq!(pattern::first_wrong(seed, 8192, &answer.body), None);
+                assert_eq!(pattern::first_difference(seed, 8192, &answer.body), None);
             }
             (4, Ok(answer)) => {
                 assert!(answer.status == 206 && answer.head.contains("content-range: bytes 4096-8191/"));
-                assert_eq!(pattern::first_wrong(seed, 4096, &answer.body), None);
+                assert_eq!(pattern::first_difference(seed, 4096, &answer.body), None);
             }
             (kind, answer) => panic!("fault {kind} gave {answer:?}"),
         }

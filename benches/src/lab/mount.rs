@@ -113,9 +113,10 @@ fn tell(words: &str) {
 /// The minor device number of what is mounted exactly there; none: nothing is.
 fn connection_of(dir: &Path) -> Option<u64> {
     let table = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
-    let fields = table.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-    let device = fields.filter(|fields| fields.get(4).is_some_and(|at| Path::new(at) == dir)).last()?;
-    device.get(2)?.split_once(':')?.1.parse().ok()
+    // The last line is what is on top.
+    let mut fields = table.lines().rev().map(|line| line.split(' ').collect::<Vec<_>>());
+    let mounted = fields.find(|fields| fields.get(4).is_some_and(|at| Path::new(at) == dir))?;
+    mounted.get(2)?.split_once(':')?.1.parse().ok()
 }
 
 /// Tries for some seconds: readers that have just ended may still hold it.

@@ -82,8 +82,7 @@ fn list(catalogue: &Catalogue, request: &Request) -> Result<Reply, Refusal> {
     };
     let word = |name| request.parameter(name).unwrap_or("").to_owned();
     let limit = word(limit).parse().unwrap_or(most).min(most);
-    let wanted =
-        PageRequest { prefix: word("prefix"), delimited: word("delimiter") == "/", token: word(token), limit };
+    let wanted = PageRequest { prefix: word("prefix"), delimited: word("delimiter") == "/", token: word(token), limit };
     let page = Page::of(objects, &wanted);
     Ok(match request.dialect {
         Dialect::S3 => s3::page(request, &wanted, &page),

@@ -58,8 +58,9 @@ pub(super) fn refusal(refusal: Refusal) -> Reply {
         Refusal::Internal => "InternalError",
         Refusal::Unavailable => "ServerBusy",
     };
-    let xml =
-        format!("<?xml version=\"1.0\" encoding=\"utf-8\"?><Error><Code>{code}</Code><Message>{code}</Message></Error>");
+    let xml = format!(
+        "<?xml version=\"1.0\" encoding=\"utf-8\"?><Error><Code>{code}</Code><Message>{code}</Message></Error>"
+    );
     let mut reply = Reply::text(refusal.status(), "application/xml", xml);
     let _ = write!(reply.lines, "x-ms-error-code: {code}\r\n");
     reply

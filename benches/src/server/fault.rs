@@ -17,8 +17,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them, equally likely.
-    pub const ALL: [Self; 5] =
-        [Self::Unavailable, Self::Internal, Self::Reset, Self::Truncated, Self::WrongRange];
+    pub const ALL: [Self; 5] = [Self::Unavailable, Self::Internal, Self::Reset, Self::Truncated, Self::WrongRange];
 
     /// The fate of request `number`: `share` of all numbers get a fault.
     pub fn of(seed: u64, number: u64, share: f64) -> Option<Self> {
