@@ -11,6 +11,7 @@ mod error;
 #[allow(dead_code, reason = "the stores that send through it are being written")]
 mod http;
 mod landing;
+mod local;
 mod memory;
 mod open;
 mod page;
@@ -22,6 +23,7 @@ mod store;
 pub use credential::{CredentialControl, Reloaded};
 pub use error::{Operation, StoreError, StoreErrorKind};
 pub use landing::{Landing, TooLong};
+pub use local::LocalStore;
 pub use memory::MemoryStore;
 pub use open::{Opened, open};
 pub use store::{

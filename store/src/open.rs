@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rfuse_config::{Location, StoreConfig};
 
-use crate::{MemoryStore, Operation, Store, StoreError, StoreErrorKind};
+use crate::{LocalStore, MemoryStore, Operation, Store, StoreError, StoreErrorKind};
 
 /// A store with everything around it.
 #[derive(Debug)]
@@ -20,6 +20,7 @@ pub struct Opened {
 pub async fn open(config: &StoreConfig) -> Result<Opened, StoreError> {
     match &config.location {
         Location::Memory => Ok(Opened { store: Arc::new(MemoryStore::new()) }),
+        Location::Local(directory) => Ok(Opened { store: Arc::new(LocalStore::open(directory)?) }),
         _ => {
             let text = "this kind of location cannot be opened yet";
             Err(StoreError::new(StoreErrorKind::Unsupported, Operation::Head, text))
