@@ -161,11 +161,23 @@ impl Lab {
         match self.cloud {
             Cloud::S3 => {
                 command.arg(format!("s3://{bucket}")).arg(&dir);
-                command.args(["--endpoint", &format!("http://{address}"), "--region", "us-east-1", "--anonymous"]);
+                command.args([
+                    "--endpoint",
+                    &format!("http://{address}"),
+                    "--region",
+                    "us-east-1",
+                    "--aws-auth",
+                    "anonymous",
+                ]);
             }
             Cloud::Azure => {
                 command.arg(format!("az://devstoreaccount1/{bucket}")).arg(&dir);
-                command.args(["--endpoint", &format!("http://{address}/devstoreaccount1"), "--anonymous"]);
+                command.args([
+                    "--endpoint",
+                    &format!("http://{address}/devstoreaccount1"),
+                    "--azure-auth",
+                    "anonymous",
+                ]);
             }
         }
         command.args(settings).env("XDG_RUNTIME_DIR", self.dir.path()).env("AWS_EC2_METADATA_DISABLED", "true");
