@@ -1,0 +1,199 @@
+//! The kernel's questions put to the file system, and its answers in the kernel's words.
+//!
+//! Nothing is decided here but what only FUSE has: flags of open files, sizes of buffers, and who gives back a
+//! reference when the kernel did not take it.
+
+use std::fmt;
+use std::io::IoSlice;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rfuse_fs::{DirEntry, Entry, Errno, FileSystem, Handle, Inode, Opened};
+use rustix::fs::OFlags;
+use tokio::runtime;
+
+use crate::deferral::Deferral;
+use crate::kernel::abi::{GetxattrOut, OpenOut, fopen};
+use crate::kernel::{Delivery, Operation, Reply, Request};
+use crate::listing::{Fit, Listing, is_counted};
+use crate::session::Service;
+use crate::words;
+
+/// What only the door decides about files.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AdapterConfig {
+    /// Time within which every request is answered, whatever the store does.
+    pub deadline: Duration,
+    /// No page cache: every read of a program becomes a request.
+    pub direct_io: bool,
+}
+
+/// A file system as the kernel sees it.
+pub struct Adapter {
+    files: Arc<FileSystem>,
+    deferral: Deferral,
+    open_flags: u32,
+}
+
+impl Adapter {
+    /// `files` as the kernel sees them; what has to wait waits on `runtime`.
+    pub fn new(files: Arc<FileSystem>, config: &AdapterConfig, runtime: runtime::Handle) -> Arc<Self> {
+        let open_flags = if config.direct_io { fopen::DIRECT_IO } else { 0 };
+        Arc::new(Self { files, deferral: Deferral::new(runtime, config.deadline), open_flags })
+    }
+
+    fn lookup(&self, request: &Request<'_>, reply: Reply, name: &[u8]) {
+        let files = Arc::clone(&self.files);
+        self.deferral.settle(request, reply, self.files.lookup(Inode(request.node), name), move |reply, entry| {
+            let delivery = reply.value(&words::entry(&entry));
+            if let (Delivery::Unwanted, Entry::Found { attr, .. }) = (delivery, entry) {
+                files.forget(attr.inode, 1);
+            }
+        });
+    }
+
+    fn getattr(&self, request: &Request<'_>, reply: Reply, handle: Option<u64>) {
+        let answer = self.files.getattr(Inode(request.node), handle.map(Handle));
+        self.deferral.settle(request, reply, answer, |reply, (attr, ttl)| {
+            reply.value(&words::attr_out(&attr, ttl));
+        });
+    }
+
+    fn open(&self, request: &Request<'_>, reply: Reply, flags: u32) {
+        let access = OFlags::from_bits_retain(flags) & OFlags::ACCMODE;
+        if access != OFlags::RDONLY {
+            reply.error(Errno::ROFS);
+            return;
+        }
+        let (files, open_flags) = (Arc::clone(&self.files), self.open_flags);
+        self.deferral.settle(request, reply, self.files.open(Inode(request.node)), move |reply, opened| {
+            let Opened { handle, keep_cache } = opened;
+            let open_flags = if keep_cache { open_flags | fopen::KEEP_CACHE } else { open_flags };
+            if reply.value(&OpenOut { fh: handle.0, open_flags, backing_id: 0 }) == Delivery::Unwanted {
+                files.release(handle);
+            }
+        });
+    }
+
+    fn read(&self, request: &Request<'_>, reply: Reply, handle: u64, offset: u64, size: u32) {
+        let answer = self.files.read(Handle(handle), offset, size);
+        self.deferral.settle(request, reply, answer, |reply, slices| {
+            reply.pieces(slices.io_slices());
+        });
+    }
+
+    fn opendir(&self, request: &Request<'_>, reply: Reply) {
+        let files = Arc::clone(&self.files);
+        self.deferral.settle(request, reply, self.files.opendir(Inode(request.node)), move |reply, handle| {
+            // Not FOPEN_CACHE_DIR: the kernel would keep names for as long as the directory's time stands
+            // still, which that of an implied directory always does.
+            if reply.value(&OpenOut { fh: handle.0, open_flags: 0, backing_id: 0 }) == Delivery::Unwanted {
+                files.releasedir(handle);
+            }
+        });
+    }
+
+    fn readdir(&self, request: &Request<'_>, reply: Reply, handle: u64, offset: u64, room: (u32, bool)) {
+        let (size, plus) = room;
+        let handle = Handle(handle);
+        let answer = self.files.readdir(handle, offset, Listing::entries_max(size, plus));
+        let files = Arc::clone(&self.files);
+        self.deferral.settle(request, reply, answer, move |reply, entries| {
+            let mut listing = Listing::new(size, plus);
+            let fitted = entries.iter().take_while(|entry| listing.push(entry) == Fit::Fits).count();
+            if plus {
+                list_plus(&files, handle, &entries[..fitted], reply, &listing);
+            } else {
+                reply.bytes(listing.as_bytes());
+            }
+        });
+    }
+
+    fn getxattr(&self, request: &Request<'_>, reply: Reply, name: &[u8], size: u32) {
+        let answer = self.files.getxattr(Inode(request.node), name);
+        self.deferral.settle(request, reply, answer, move |reply, value| sized(reply, &value, size));
+    }
+
+    fn listxattr(&self, request: &Request<'_>, reply: Reply, size: u32) {
+        let answer = self.files.listxattr(Inode(request.node));
+        self.deferral.settle(request, reply, answer, move |reply, names| {
+            let list: Vec<u8> = names.iter().flat_map(|name| name.iter().copied().chain([0])).collect();
+            sized(reply, &list, size);
+        });
+    }
+
+    fn access(&self, request: &Request<'_>, reply: Reply, mask: u32) {
+        match self.files.access(Inode(request.node), request.uid, request.gid, mask) {
+            Ok(()) => reply.ok(),
+            Err(error) => reply.error(error.errno()),
+        };
+    }
+}
+
+impl Service for Adapter {
+    fn answer(&self, request: &Request<'_>, reply: Reply) {
+        match request.operation {
+            Operation::Read { handle, offset, size } => self.read(request, reply, handle, offset, size),
+            Operation::Lookup { name } => self.lookup(request, reply, name),
+            Operation::Getattr { handle } => self.getattr(request, reply, handle),
+            Operation::Open { flags } => self.open(request, reply, flags),
+            Operation::Opendir => self.opendir(request, reply),
+            Operation::Readdir { handle, offset, size, plus } => {
+                self.readdir(request, reply, handle, offset, (size, plus));
+            }
+            Operation::Readlink => {
+                let answer = self.files.readlink(Inode(request.node));
+                self.deferral.settle(request, reply, answer, |reply, target| {
+                    reply.bytes(&target);
+                });
+            }
+            Operation::Getxattr { name, size } => self.getxattr(request, reply, name, size),
+            Operation::Listxattr { size } => self.listxattr(request, reply, size),
+            Operation::Access { mask } => self.access(request, reply, mask),
+            Operation::Statfs => drop(reply.value(&words::statfs(&self.files.statfs()))),
+            Operation::Release { handle } => {
+                self.files.release(Handle(handle));
+                reply.ok();
+            }
+            Operation::Releasedir { handle } => {
+                self.files.releasedir(Handle(handle));
+                reply.ok();
+            }
+            _ => drop(reply.error(Errno::NOSYS)),
+        }
+    }
+
+    fn forget(&self, node: u64, lookups: u64) {
+        self.files.forget(Inode(node), lookups);
+    }
+
+    fn interrupt(&self, unique: u64) {
+        self.deferral.interrupt(unique);
+    }
+}
+
+impl fmt::Debug for Adapter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Adapter").field("deferral", &self.deferral).finish_non_exhaustive()
+    }
+}
+
+/// Sends a listing that counts a reference for each entry. They are counted before the kernel can give the
+/// first one back.
+fn list_plus(files: &Arc<FileSystem>, handle: Handle, entries: &[DirEntry], reply: Reply, listing: &Listing) {
+    let counted = || entries.iter().filter(|entry| is_counted(entry));
+    counted().for_each(|entry| files.remember(handle, entry));
+    if reply.bytes(listing.as_bytes()) == Delivery::Unwanted {
+        counted().for_each(|entry| files.forget(entry.attr.inode, 1));
+    }
+}
+
+/// Sends a value into a buffer of `size` bytes; into none, how large it must be.
+fn sized(reply: Reply, value: &[u8], size: u32) {
+    let needed = u32::try_from(value.len()).unwrap_or(u32::MAX);
+    match size {
+        0 => reply.value(&GetxattrOut { size: needed, padding: 0 }),
+        size if size < needed => reply.error(Errno::RANGE),
+        _ => reply.pieces([IoSlice::new(value)]),
+    };
+}

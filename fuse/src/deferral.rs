@@ -1,0 +1,78 @@
+//! Answers that have to wait: each in a task, with a deadline, ended by a signal to its caller.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{Abortable, Aborted, BoxFuture};
+use rfuse_fs::{Answer, FsError};
+use tokio::runtime::Handle;
+
+use crate::complaint::Complaints;
+use crate::interrupt::InterruptTable;
+use crate::kernel::{Opcode, Reply, Request};
+
+/// Where answers wait.
+#[derive(Debug)]
+pub(crate) struct Deferral {
+    runtime: Handle,
+    deadline: Duration,
+    interrupts: Arc<InterruptTable>,
+    complaints: Arc<Complaints>,
+}
+
+impl Deferral {
+    /// Tasks on `runtime`, none longer than `deadline`.
+    pub(crate) fn new(runtime: Handle, deadline: Duration) -> Self {
+        Self { runtime, deadline, interrupts: Arc::default(), complaints: Arc::default() }
+    }
+
+    /// Ends the wait for `unique`.
+    pub(crate) fn interrupt(&self, unique: u64) {
+        self.interrupts.interrupt(unique);
+    }
+
+    /// Sends `answer`, on this thread if it is there: what `finish` makes of it, or its error.
+    pub(crate) fn settle<T: Send + 'static>(
+        &self,
+        request: &Request<'_>,
+        reply: Reply,
+        answer: Answer<T>,
+        finish: impl FnOnce(Reply, T) + Send + 'static,
+    ) {
+        match answer {
+            Answer::Ready(Ok(value)) => finish(reply, value),
+            Answer::Ready(Err(error)) => fail(&self.complaints, request.opcode, request.node, reply, &error),
+            Answer::Pending(future) => self.defer(request.opcode, request.node, reply, future, finish),
+        }
+    }
+
+    fn defer<T: Send + 'static>(
+        &self,
+        opcode: Option<Opcode>,
+        node: u64,
+        reply: Reply,
+        future: BoxFuture<'static, Result<T, FsError>>,
+        finish: impl FnOnce(Reply, T) + Send + 'static,
+    ) {
+        let (deadline, complaints) = (self.deadline, Arc::clone(&self.complaints));
+        let (waiting, registration) = self.interrupts.enter(reply.unique());
+        self.runtime.spawn(async move {
+            // The future is dropped, and with it whatever it asked of the store, before the caller hears.
+            let outcome = match tokio::time::timeout(deadline, Abortable::new(future, registration)).await {
+                Ok(Ok(outcome)) => outcome,
+                Ok(Err(Aborted)) => Err(FsError::Interrupted),
+                Err(_elapsed) => Err(FsError::Deadline(deadline)),
+            };
+            drop(waiting);
+            match outcome {
+                Ok(value) => finish(reply, value),
+                Err(error) => fail(&complaints, opcode, node, reply, &error),
+            }
+        });
+    }
+}
+
+fn fail(complaints: &Complaints, opcode: Option<Opcode>, node: u64, reply: Reply, error: &FsError) {
+    complaints.note(opcode, node, error);
+    reply.error(error.errno());
+}

@@ -1,0 +1,104 @@
+//! Unmounting, and ending a connection that does not answer.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+use rustix::mount::UnmountFlags;
+use thiserror::Error;
+
+use super::fusermount;
+use super::mount_table::{self, MountEntry};
+
+/// How hard to try.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unmount {
+    /// Only when nobody uses it.
+    Plain,
+    /// Out of sight at once; gone when the last user closes.
+    Lazy,
+    /// Every waiting and later request fails, then as `Lazy`. For mounts that do not answer.
+    Force,
+}
+
+/// Why it is still mounted.
+#[derive(Debug, Error)]
+pub enum UnmountError {
+    /// Nothing of FUSE is mounted there.
+    #[error("no FUSE file system is mounted there")]
+    NotMounted,
+    /// Somebody uses it.
+    #[error("it is in use; close its files or leave its directories, or unmount lazily")]
+    Busy,
+    /// Only who mounted it, or root, may unmount it.
+    #[error("not permitted; unmount as the user who mounted it, or as root")]
+    NotPermitted,
+    /// The helper is not installed.
+    #[error("fusermount3 is not installed; install the package fuse3, or unmount as root")]
+    NoFusermount,
+    /// The helper said no, in its own words.
+    #[error("fusermount3: {0}")]
+    Fusermount(String),
+    /// Anything else.
+    #[error(transparent)]
+    Other(#[from] io::Error),
+}
+
+/// Unmounts the FUSE file system on `target`. Never looks at the files below it, so it does not hang where
+/// they do.
+///
+/// # Errors
+/// See [`UnmountError`].
+pub fn unmount(target: &Path, how: Unmount) -> Result<(), UnmountError> {
+    let entry = find(target)?;
+    if how == Unmount::Force {
+        abort(&entry)?;
+    }
+    let lazy = how != Unmount::Plain;
+    // NOFOLLOW: the path is real already, and a link put there since must not be followed.
+    let flags = if lazy { UnmountFlags::DETACH | UnmountFlags::NOFOLLOW } else { UnmountFlags::NOFOLLOW };
+    match rustix::mount::unmount(&entry.target, flags) {
+        Ok(()) => Ok(()),
+        Err(Errno::BUSY) => Err(UnmountError::Busy),
+        Err(Errno::INVAL) => Err(UnmountError::NotMounted),
+        Err(Errno::PERM) if rustix::process::geteuid().is_root() => Err(UnmountError::NotPermitted),
+        Err(Errno::PERM) => fusermount::unmount(&entry.target, lazy),
+        Err(errno) => Err(io::Error::from(errno).into()),
+    }
+}
+
+/// Ends the connection behind `entry`: every waiting and later request fails at once.
+///
+/// # Errors
+/// Not permitted; or the connection is gone, which is `NotMounted`.
+pub fn abort(entry: &MountEntry) -> Result<(), UnmountError> {
+    // The minor device number names the connection, and the mount table knows it without touching the mount.
+    let path = format!("/sys/fs/fuse/connections/{}/abort", entry.minor);
+    std::fs::write(path, "1").map_err(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied => UnmountError::NotPermitted,
+        io::ErrorKind::NotFound => UnmountError::NotMounted,
+        _ => error.into(),
+    })
+}
+
+/// The FUSE mount that `target` means, resolving links only as far as a mount cannot hang it.
+fn find(target: &Path) -> Result<MountEntry, UnmountError> {
+    let absolute = std::path::absolute(target)?;
+    let on = |path: &Path| Ok::<_, UnmountError>(mount_table::on(path)?.filter(MountEntry::is_fuse));
+    if let Some(entry) = on(&absolute)? {
+        return Ok(entry);
+    }
+    on(&resolve(&absolute)?)?.ok_or(UnmountError::NotMounted)
+}
+
+/// `path` with the links in its parent resolved, and its own if it is one.
+fn resolve(path: &Path) -> io::Result<PathBuf> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Ok(path.into());
+    };
+    let real = std::fs::canonicalize(parent)?.join(name);
+    match std::fs::read_link(&real) {
+        Ok(link) => std::path::absolute(real.parent().unwrap_or(parent).join(link)),
+        Err(_) => Ok(real),
+    }
+}
