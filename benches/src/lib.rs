@@ -3,6 +3,7 @@
 //! The load server is a library too: any test may start one in its own process on a free port.
 
 pub mod client;
+pub mod height;
 pub mod lab;
 pub mod mapping;
 pub mod null;

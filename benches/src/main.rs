@@ -13,7 +13,7 @@ use rfuse_benches::null::{self, NullConfig};
 use rfuse_benches::raw::{self, Connections, Load};
 use rfuse_benches::run::{Choice, run};
 use rfuse_benches::server::{Behaviour, Catalogue, Server};
-use rfuse_benches::words;
+use rfuse_benches::{height, words};
 
 #[derive(Parser)]
 #[command(name = "rfuse-bench", version, about = "Measures rfuse beside yardsticks, on a store of its own")]
@@ -30,6 +30,8 @@ enum Verb {
     Run(RunArgs),
     /// Yardstick: random 4 KiB GETs by a bare hyper client
     Raw(RawArgs),
+    /// Random 4 KiB GETs through rfuse's own store, to be set beside raw
+    Store(StoreArgs),
     /// Yardstick: a file system of one file answered from memory; serves until unmounted
     Null(NullArgs),
 }
@@ -109,6 +111,27 @@ struct RawArgs {
 }
 
 #[derive(Args)]
+struct StoreArgs {
+    /// The server
+    #[arg(value_name = "ADDRESS:PORT")]
+    server: SocketAddr,
+    /// The object, as BUCKET/NAME
+    object: String,
+    /// Its size
+    #[arg(long, value_parser = words::size)]
+    size: u64,
+    /// How to reach it
+    #[arg(long, value_enum, default_value = "s3")]
+    cloud: Cloud,
+    /// GETs outstanding all the time
+    #[arg(long, default_value_t = 16)]
+    outstanding: usize,
+    /// For how long
+    #[arg(long, value_parser = words::duration, default_value = "3s")]
+    time: Duration,
+}
+
+#[derive(Args)]
 struct NullArgs {
     /// Where to mount it
     dir: PathBuf,
@@ -128,6 +151,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Verb::Serve(args) => serve(&args)?,
         Verb::Run(args) => return measure(args),
         Verb::Raw(args) => measure_raw(args)?,
+        Verb::Store(args) => measure_store(&args)?,
         Verb::Null(args) => {
             let config = NullConfig { size: args.size, memory: args.memory as usize, threads: args.threads };
             null::serve(&args.dir, config).with_context(|| format!("cannot mount on {}", args.dir.display()))?;
@@ -185,6 +209,19 @@ fn serve(args: &ServeArgs) -> anyhow::Result<()> {
 fn measure_raw(args: RawArgs) -> anyhow::Result<()> {
     let RawArgs { server, object, size, outstanding, time, connections } = args;
     let outcome = raw::run(&Load { server, object, size, outstanding, time, connections })?;
+    writeln!(std::io::stdout(), "{}", serde_json::to_string(&outcome)?)?;
+    Ok(())
+}
+
+fn measure_store(args: &StoreArgs) -> anyhow::Result<()> {
+    let (bucket, name) = args.object.split_once('/').context("the object is named BUCKET/NAME")?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let outcome = runtime.block_on(async {
+        let opened = rfuse_store::open(&height::config(args.server, args.cloud, bucket)).await?;
+        let (bucket, name) = (bucket.to_owned(), name.to_owned());
+        let target = height::Target { store: opened.store, bucket, name, size: args.size };
+        target.run(args.outstanding, args.time).await
+    })?;
     writeln!(std::io::stdout(), "{}", serde_json::to_string(&outcome)?)?;
     Ok(())
 }
