@@ -74,7 +74,7 @@ impl Mount {
 
     /// What is needed to fail every request of this mount, from any thread.
     pub fn abort_handle(&self) -> AbortHandle {
-        AbortHandle(self.connection)
+        AbortHandle { connection: self.connection, dir: self.dir.clone() }
     }
 }
 
@@ -93,19 +93,28 @@ impl Drop for Mount {
 }
 
 /// Fails every request of a mount.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct AbortHandle(u64);
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AbortHandle {
+    connection: u64,
+    dir: PathBuf,
+}
 
 impl AbortHandle {
-    /// Does so. Needs the rights of the mount's owner.
-    pub fn abort(self) {
-        let file = format!("/sys/fs/fuse/connections/{}/abort", self.0);
-        if let Err(error) = std::fs::write(&file, "1") {
-            tell(&format!("cannot write {file}: {error}"));
+    /// Does so; needs the rights of the mount's owner.
+    pub fn abort(&self) {
+        let file = format!("/sys/fs/fuse/connections/{}/abort", self.connection);
+        // Where the control file system is not mounted, a forced unmount aborts too, though it fails while the
+        // mount is busy.
+        if std::fs::write(&file, "1").is_err() {
+            let forced = rustix::mount::unmount(&self.dir, rustix::mount::UnmountFlags::FORCE);
+            if let Err(error) = forced.or_else(|e| if e == rustix::io::Errno::BUSY { Ok(()) } else { Err(e) }) {
+                tell(&format!("cannot abort the mount on {}: {error}", self.dir.display()));
+            }
         }
     }
 }
 
+/// Said to the person at the terminal: a guard has nobody to return it to.
 fn tell(words: &str) {
     eprintln!("rfuse-bench: {words}");
 }

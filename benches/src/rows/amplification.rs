@@ -14,14 +14,14 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// `pread`, direct and buffered, on three sizes of object, with no setting.
 pub(super) fn random(lab: &Lab) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
-    for how in [How::Direct, How::Buffered] {
+    for (how, word) in [(How::Direct, "direct"), (How::Buffered, "buffered")] {
         lab.behave("")?;
         let mount = lab.mount(BUCKET, &[])?;
         for (name, size) in [objects::SMALL, objects::MEDIUM, objects::HUGE] {
             let places = distinct_places(size, lab.extent.pick(4000, 100), 4, 11);
             lab.reset()?;
             let done = read_checked(&mount, name, how, Descriptors::Each, places, LIMIT)?;
-            let what = format!("random 4 KiB, {how:?}, object of {}", size_words(size)).to_lowercase();
+            let what = format!("random 4 KiB, {word}, object of {}", size_words(size));
             rows.extend(judged(&what, &done, &lab.stats()?));
         }
     }

@@ -12,6 +12,8 @@ use super::BUCKET;
 const OF_IDEAL: f64 = 0.9;
 /// Of what the raw client reaches with the same N beside the same load.
 const OF_RAW: f64 = 0.8;
+/// Time that fio gets to start, before the raw client does, and to go on after it.
+const LEAD: Duration = Duration::from_millis(700);
 
 pub(super) fn measure(lab: &Lab) -> anyhow::Result<Vec<Row>> {
     lab.behave("latency=10ms")?;
@@ -28,8 +30,9 @@ pub(super) fn measure(lab: &Lab) -> anyhow::Result<Vec<Row>> {
             let latency = lab.stats()?.latency_us / 1e6;
             // The same load beside the raw client: as many reads a second, by the same lines of fio, that cost
             // what reads cost anyway and ask nothing of the store.
-            let load = read(&nothing, Some(ours.rate as u64));
+            let load = RandomRead { time: time + 2 * LEAD, ..read(&nothing, Some(ours.rate as u64)) };
             let mut loading = load.start(lab)?;
+            std::thread::sleep(LEAD);
             let raw = finish_raw(&mut lab.start_raw(n, time)?, time)?;
             load.finish(&mut loading)?;
             let ideal = n as f64 / 0.010;

@@ -28,8 +28,8 @@ pub(super) fn measure(lab: &Lab) -> anyhow::Result<Vec<Row>> {
     let words = format!("{} lists, {} HEADs, {} GETs in {seconds:.2} s", stats.lists, stats.heads, stats.gets);
     let what = format!("find over {files} files in {directories} directories, 10 ms, fresh mount");
     Ok(vec![
-        Row::at_most(format!("{what}: requests"), REQUESTS_MOST, stats.requests() as f64)
-            .measured(format!("{words}; {mounting} requests before it, by mounting"))
+        Row::at_most(format!("{what}: requests"), REQUESTS_MOST, (mounting + stats.requests()) as f64)
+            .measured(format!("{words}; and {mounting} by mounting"))
             .beside("geesefs 12 (another day)"),
         Row::at_most(format!("{what}: seconds"), SECONDS_MOST, seconds)
             .measured(words)
