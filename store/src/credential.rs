@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use crate::StoreError;
 
 #[allow(unused_imports, reason = "the stores that watch a file are being written")]
-pub(crate) use watch::{Watched, watch};
+pub(crate) use watch::{INTERVAL, Watched, watch};
 
 /// What asking for a fresh credential came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

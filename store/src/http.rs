@@ -68,6 +68,15 @@ impl HttpClient {
         Self::with_proxies(limits, ca_file, Matcher::from_env())
     }
 
+    /// A client that never goes through a proxy and trusts the system's authorities alone: for the metadata
+    /// services of this machine.
+    ///
+    /// # Errors
+    /// None so far; a machine without authorities can still speak plain http.
+    pub(crate) fn direct(limits: &Limits) -> Result<Self, StoreError> {
+        Self::with_proxies(limits, None, Matcher::builder().build())
+    }
+
     fn with_proxies(limits: &Limits, ca_file: Option<&Path>, proxies: Matcher) -> Result<Self, StoreError> {
         let tls = trust::client_config(ca_file)?;
         let proxies = Some(Arc::new(proxies));

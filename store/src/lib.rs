@@ -16,7 +16,6 @@ mod memory;
 mod open;
 mod page;
 pub mod pattern;
-#[allow(dead_code, reason = "being written")]
 mod s3;
 mod store;
 
@@ -26,6 +25,7 @@ pub use landing::{Landing, TooLong};
 pub use local::LocalStore;
 pub use memory::MemoryStore;
 pub use open::{Opened, open};
+pub use s3::S3Store;
 pub use store::{
     Fetched, Get, ListEntry, ListPage, ListRequest, ObjectMeta, PartTag, Precondition, PutOptions, Store, Token,
     UploadId, Urgency,
