@@ -1,9 +1,24 @@
 //! One block table shared by every open file.
+//!
+//! Remembers blocks of objects in memory up to a hard cap, fetches what is missing exactly once whoever asks,
+//! and lands it straight in the memory that keeps it. Blocks are named by key and version, so what is
+//! remembered is never wrong, only useful or not. Knows stores, but neither files nor the kernel.
 
+mod ahead;
 mod block_cache;
 mod error;
+mod fetch;
+mod fill;
+mod gather;
+mod inflight;
+mod memory;
+mod metrics;
+mod object;
 mod slices;
 
-pub use block_cache::{BlockCache, ObjectTag, PinnedObject};
+pub use ahead::{Ahead, AheadFetch};
+pub use block_cache::BlockCache;
 pub use error::CacheError;
+pub use metrics::CacheStats;
+pub use object::{ObjectTag, PinnedObject};
 pub use slices::Slices;

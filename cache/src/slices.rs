@@ -3,27 +3,53 @@
 use std::io::IoSlice;
 
 use bytes::Bytes;
-use smallvec::SmallVec;
+
+use crate::memory::pool::Blocks;
 
 /// Pieces that together are the bytes of a read. They hold their blocks in memory until dropped.
+///
+/// Blocks that lie side by side in memory are one piece.
 #[derive(Clone, Debug, Default)]
 pub struct Slices {
-    pieces: SmallVec<[Bytes; 2]>,
+    held: Held,
+    /// Where in the first block the answer starts.
+    start: usize,
+    length: usize,
+}
+
+#[derive(Clone, Debug, Default)]
+enum Held {
+    #[default]
+    Nothing,
+    Blocks(Blocks),
+    /// Bytes of a read too long to hold all its blocks at once.
+    Copied(Bytes),
 }
 
 impl Slices {
-    pub(crate) fn one(bytes: Bytes) -> Self {
-        Self { pieces: SmallVec::from_buf_and_len([bytes, Bytes::new()], 1) }
+    /// The `length` bytes from byte `start` of the first of `blocks` on.
+    pub(crate) fn of_blocks(blocks: Blocks, start: usize, length: usize) -> Self {
+        Self { held: Held::Blocks(blocks), start, length }
+    }
+
+    /// These bytes, in one piece.
+    pub(crate) fn copied(bytes: Bytes) -> Self {
+        Self { start: 0, length: bytes.len(), held: Held::Copied(bytes) }
     }
 
     /// Bytes in all pieces.
     pub fn length(&self) -> usize {
-        self.pieces.iter().map(Bytes::len).sum()
+        self.length
     }
 
-    /// The pieces, in order.
+    /// The pieces, in order; none is empty.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        self.pieces.iter().map(AsRef::as_ref)
+        let (blocks, copied) = match &self.held {
+            Held::Nothing => (None, None),
+            Held::Blocks(blocks) => (Some(blocks.pieces(self.start, self.length)), None),
+            Held::Copied(bytes) => (None, Some(bytes.as_ref())),
+        };
+        blocks.into_iter().flatten().chain(copied)
     }
 
     /// The pieces for a vectored write.
@@ -33,6 +59,8 @@ impl Slices {
 
     /// All pieces copied into one buffer.
     pub fn to_vec(&self) -> Vec<u8> {
-        self.iter().collect::<Vec<_>>().concat()
+        let mut all = Vec::with_capacity(self.length);
+        self.iter().for_each(|piece| all.extend_from_slice(piece));
+        all
     }
 }

@@ -1,0 +1,371 @@
+//! Who leaves: S3-FIFO, which one pass over a large dataset cannot empty.
+//!
+//! A new block enters a short queue, a tenth of the memory. Whoever was used again by the time he comes to its
+//! front moves on to the long queue; the others leave, and only their names are remembered for a while. Who
+//! comes back within that while goes straight to the long queue, where a block leaves when it comes to the
+//! front and was not used since it was last there. So a scan passes through the short queue alone, and a
+//! cyclic reader whose round is longer than the memory keeps most of what fits. A hit only counts up in the
+//! slot itself, without any lock of this file's.
+//!
+//! Decided here, done elsewhere: this file knows slots as numbers and asks how they stand.
+
+use crate::memory::ghost::Ghost;
+use crate::memory::pool::Standing;
+
+/// What the decision asks about the blocks.
+pub(crate) trait Residents {
+    /// How `slot` stands.
+    fn standing(&self, slot: u32) -> Standing;
+    /// Forgets `uses` of the uses of `slot`.
+    fn age(&self, slot: u32, uses: u32);
+    /// What the block in `slot` is remembered by.
+    fn hash(&self, slot: u32) -> u64;
+}
+
+/// A slot is in one queue or none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+enum Place {
+    Out = 0,
+    Short = 1,
+    Long = 2,
+}
+
+/// Both queues, and the names of those who left.
+#[derive(Debug)]
+pub(crate) struct Eviction {
+    short: Queue,
+    long: Queue,
+    ghost: Ghost,
+    links: Links,
+    /// Blocks the short queue may hold before its front is looked at first.
+    short_limit: u32,
+    /// Blocks the long queue has while the short one is full.
+    long_limit: u32,
+}
+
+impl Eviction {
+    /// For a memory of `slots` slots.
+    pub(crate) fn new(slots: u32) -> Self {
+        Self {
+            short: Queue::default(),
+            long: Queue::default(),
+            ghost: Ghost::new(slots),
+            links: Links::new(slots),
+            short_limit: (slots / 10).max(1),
+            long_limit: slots - (slots / 10).max(1),
+        }
+    }
+
+    /// Bytes of bookkeeping.
+    pub(crate) fn overhead(&self) -> usize {
+        self.links.overhead() + self.ghost.overhead()
+    }
+
+    /// A block remembered by `hash` came into `slot`, which is in no queue.
+    pub(crate) fn admit(&mut self, slot: u32, hash: u64, residents: &impl Residents) {
+        let returns = self.ghost.take(hash);
+        let place = if returns && self.long_gives_way(residents) { Place::Long } else { Place::Short };
+        self.push(place, slot);
+    }
+
+    /// Whether one who came back may have a place in the long queue: there is room, or the front of it was not
+    /// used since it was last looked at. Looking counts as time for the front.
+    fn long_gives_way(&mut self, residents: &impl Residents) -> bool {
+        let Some(front) = self.long.first.checked_sub(1) else { return true };
+        if self.long.length < self.long_limit {
+            return true;
+        }
+        match residents.standing(front) {
+            Standing::Idle(0) => true,
+            Standing::Idle(_) => {
+                residents.age(front, 1);
+                self.pop(Place::Long);
+                self.push(Place::Long, front);
+                false
+            }
+            Standing::Busy => false,
+        }
+    }
+
+    /// The block in `slot` goes for another reason, and is not remembered.
+    pub(crate) fn remove(&mut self, slot: u32) {
+        match self.links.place(slot) {
+            Place::Out => return,
+            Place::Short => self.short.unlink(&mut self.links, slot),
+            Place::Long => self.long.unlink(&mut self.links, slot),
+        }
+        self.links.set_place(slot, Place::Out);
+    }
+
+    /// The slot whose block leaves next; none if all of them are busy.
+    pub(crate) fn victim(&mut self, residents: &impl Residents) -> Option<u32> {
+        // Each block is met at most once for each use that is remembered of it, and once more.
+        let mut patience = 4 * (u64::from(self.short.length) + u64::from(self.long.length));
+        while patience > 0 {
+            patience -= 1;
+            let from_short = self.short.length >= self.short_limit || self.long.length == 0;
+            let left = if from_short { self.try_short(residents) } else { self.try_long(residents) };
+            if left.is_some() {
+                return left;
+            }
+        }
+        // Everything that is looked at first is busy: whoever can leave, leaves.
+        self.any_idle(residents)
+    }
+
+    fn try_short(&mut self, residents: &impl Residents) -> Option<u32> {
+        let slot = self.pop(Place::Short)?;
+        match residents.standing(slot) {
+            Standing::Busy => self.push(Place::Short, slot),
+            Standing::Idle(0) => {
+                self.ghost.insert(residents.hash(slot));
+                return Some(slot);
+            }
+            Standing::Idle(uses) => {
+                residents.age(slot, uses);
+                self.push(Place::Long, slot);
+            }
+        }
+        None
+    }
+
+    fn try_long(&mut self, residents: &impl Residents) -> Option<u32> {
+        let slot = self.pop(Place::Long)?;
+        match residents.standing(slot) {
+            Standing::Busy => {}
+            Standing::Idle(0) => return Some(slot),
+            Standing::Idle(_) => residents.age(slot, 1),
+        }
+        self.push(Place::Long, slot);
+        None
+    }
+
+    fn any_idle(&mut self, residents: &impl Residents) -> Option<u32> {
+        let is_idle = |slot: &u32| matches!(residents.standing(*slot), Standing::Idle(_));
+        let slot = self.short.iter(&self.links).chain(self.long.iter(&self.links)).find(is_idle)?;
+        self.remove(slot);
+        Some(slot)
+    }
+
+    fn pop(&mut self, place: Place) -> Option<u32> {
+        let queue = if place == Place::Short { &mut self.short } else { &mut self.long };
+        let slot = queue.first.checked_sub(1)?;
+        queue.unlink(&mut self.links, slot);
+        self.links.set_place(slot, Place::Out);
+        Some(slot)
+    }
+
+    fn push(&mut self, place: Place, slot: u32) {
+        let queue = if place == Place::Short { &mut self.short } else { &mut self.long };
+        queue.push_back(&mut self.links, slot);
+        self.links.set_place(slot, place);
+    }
+}
+
+/// The neighbours of every slot in its queue: slot plus one, zero is none.
+#[derive(Debug)]
+struct Links {
+    before: Vec<u32>,
+    after: Vec<u32>,
+    places: Vec<u8>,
+}
+
+impl Links {
+    fn new(slots: u32) -> Self {
+        let slots = slots as usize;
+        Self { before: vec![0; slots], after: vec![0; slots], places: vec![0; slots] }
+    }
+
+    fn overhead(&self) -> usize {
+        (self.before.capacity() + self.after.capacity()) * size_of::<u32>() + self.places.capacity()
+    }
+
+    fn place(&self, slot: u32) -> Place {
+        match self.places[slot as usize] {
+            1 => Place::Short,
+            2 => Place::Long,
+            _ => Place::Out,
+        }
+    }
+
+    fn set_place(&mut self, slot: u32, place: Place) {
+        self.places[slot as usize] = place as u8;
+    }
+}
+
+/// A queue through the links: first and last slot, plus one.
+#[derive(Debug, Default)]
+struct Queue {
+    first: u32,
+    last: u32,
+    length: u32,
+}
+
+impl Queue {
+    fn push_back(&mut self, links: &mut Links, slot: u32) {
+        links.before[slot as usize] = self.last;
+        links.after[slot as usize] = 0;
+        match self.last.checked_sub(1) {
+            Some(last) => links.after[last as usize] = slot + 1,
+            None => self.first = slot + 1,
+        }
+        self.last = slot + 1;
+        self.length += 1;
+    }
+
+    fn unlink(&mut self, links: &mut Links, slot: u32) {
+        let (before, after) = (links.before[slot as usize], links.after[slot as usize]);
+        match before.checked_sub(1) {
+            Some(before) => links.after[before as usize] = after,
+            None => self.first = after,
+        }
+        match after.checked_sub(1) {
+            Some(after) => links.before[after as usize] = before,
+            None => self.last = before,
+        }
+        self.length -= 1;
+    }
+
+    fn iter(&self, links: &Links) -> impl Iterator<Item = u32> {
+        std::iter::successors(self.first.checked_sub(1), |&slot| links.after[slot as usize].checked_sub(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::cell::RefCell;
+    use std::collections::{HashMap, VecDeque};
+
+    /// A memory that only knows what the decision asks.
+    #[derive(Default)]
+    struct Memory {
+        /// Slot → key, uses, readers.
+        blocks: RefCell<HashMap<u32, (u64, u32, u32)>>,
+    }
+
+    impl Residents for Memory {
+        fn standing(&self, slot: u32) -> Standing {
+            match self.blocks.borrow()[&slot] {
+                (_, uses, 0) => Standing::Idle(uses),
+                _ => Standing::Busy,
+            }
+        }
+
+        fn age(&self, slot: u32, uses: u32) {
+            self.blocks.borrow_mut().get_mut(&slot).unwrap().1 -= uses;
+        }
+
+        fn hash(&self, slot: u32) -> u64 {
+            self.blocks.borrow()[&slot].0.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_victim_is_resident_idle_and_leaves_once(
+            slots in 1u32..40,
+            steps in proptest::collection::vec((0u8..5, 0u64..60), 1..500),
+        ) {
+            let memory = Memory::default();
+            let mut eviction = Eviction::new(slots);
+            let mut unused: VecDeque<u32> = (0..slots).collect();
+            for (what, key) in steps {
+                let slot = memory.blocks.borrow().iter().find(|(_, block)| block.0 == key).map(|(&slot, _)| slot);
+                match (what, slot) {
+                    (0, Some(slot)) => memory.blocks.borrow_mut().get_mut(&slot).unwrap().2 ^= 1,
+                    (1, Some(slot)) => {
+                        eviction.remove(slot);
+                        memory.blocks.borrow_mut().remove(&slot);
+                        unused.push_back(slot);
+                    }
+                    (_, Some(slot)) => {
+                        let mut blocks = memory.blocks.borrow_mut();
+                        let uses = &mut blocks.get_mut(&slot).unwrap().1;
+                        *uses = (*uses + 1).min(3);
+                    }
+                    (_, None) => {
+                        if unused.is_empty() {
+                            let idle = memory.blocks.borrow().values().any(|block| block.2 == 0);
+                            let victim = eviction.victim(&memory);
+                            prop_assert_eq!(victim.is_some(), idle);
+                            let Some(victim) = victim else { continue };
+                            let block = memory.blocks.borrow_mut().remove(&victim);
+                            prop_assert!(matches!(block, Some((_, _, 0))));
+                            unused.push_back(victim);
+                        }
+                        let slot = unused.pop_front().unwrap();
+                        memory.blocks.borrow_mut().insert(slot, (key, 0, 0));
+                        eviction.admit(slot, memory.hash(slot), &memory);
+                    }
+                }
+                let queued = eviction.short.length + eviction.long.length;
+                prop_assert_eq!(queued as usize, memory.blocks.borrow().len());
+                prop_assert_eq!(eviction.short.iter(&eviction.links).count() as u32, eviction.short.length);
+                prop_assert_eq!(eviction.long.iter(&eviction.links).count() as u32, eviction.long.length);
+            }
+        }
+    }
+
+    /// Hits of `trace` in a memory of `slots` slots, for the part after `warm` steps.
+    fn hits(slots: u32, warm: usize, trace: impl IntoIterator<Item = u64>) -> (usize, usize) {
+        let memory = Memory::default();
+        let mut eviction = Eviction::new(slots);
+        let mut at: HashMap<u64, u32> = HashMap::new();
+        let (mut hits, mut steps) = (0, 0);
+        for (step, key) in trace.into_iter().enumerate() {
+            let found = at.get(&key).copied();
+            if step >= warm {
+                steps += 1;
+                hits += usize::from(found.is_some());
+            }
+            if let Some(slot) = found {
+                let mut blocks = memory.blocks.borrow_mut();
+                let uses = &mut blocks.get_mut(&slot).unwrap().1;
+                *uses = (*uses + 1).min(3);
+                continue;
+            }
+            let next = at.len() as u32;
+            let slot = if next < slots { next } else { eviction.victim(&memory).unwrap() };
+            if let Some(block) = memory.blocks.borrow_mut().insert(slot, (key, 0, 0)) {
+                at.remove(&block.0);
+            }
+            at.insert(key, slot);
+            eviction.admit(slot, memory.hash(slot), &memory);
+        }
+        (hits, steps)
+    }
+
+    #[test]
+    fn one_pass_over_four_times_the_memory_leaves_what_was_hot() {
+        let hot = (0..5).flat_map(|_| 0..700u64);
+        let scan = 10_000..14_000u64;
+        let warm = 5 * 700 + 4000;
+        let (hits, steps) = hits(1000, warm, hot.chain(scan).chain(0..700));
+        assert!(hits * 10 >= steps * 9, "{hits} of {steps}");
+    }
+
+    #[test]
+    fn epochs_over_one_and_a_half_times_the_memory_hit() {
+        let (hits, steps) = hits(1000, 3 * 1500, (0..10).flat_map(|_| 0..1500u64));
+        println!("cyclic: {hits} of {steps}");
+        assert!(hits * 10 >= steps * 3, "{hits} of {steps}");
+    }
+
+    #[test]
+    fn shuffled_epochs_over_one_and_a_half_times_the_memory_hit() {
+        let mut random = fastrand::Rng::with_seed(7);
+        let mut epoch: Vec<u64> = (0..1500).collect();
+        let trace: Vec<u64> = (0..10)
+            .flat_map(|_| {
+                random.shuffle(&mut epoch);
+                epoch.clone()
+            })
+            .collect();
+        let (hits, steps) = hits(1000, 3 * 1500, trace);
+        println!("shuffled: {hits} of {steps}");
+        assert!(hits * 10 >= steps * 4, "{hits} of {steps}");
+    }
+}

@@ -1,0 +1,8 @@
+//! The cache as its clients see it, over a store that is watched, held and failed.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
+
+mod memory;
+mod reading;
+mod sharing;
+mod support;
