@@ -1,111 +1,111 @@
 //! The operations, as the kernel's door and the benches call them.
+//!
+//! What memory knows is answered on the asking thread. The rest becomes a future that may be dropped at any
+//! time: requests that others wait for go on, requests nobody waits for are cancelled.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
-use rfuse_cache::{BlockCache, Slices};
+use rfuse_block::ObjectKey;
+use rfuse_cache::BlockCache;
 use rfuse_config::FsConfig;
 use rfuse_store::Store;
 
-use crate::{Answer, Attr, DirEntry, Entry, FsError, FsSnapshot, Handle, Inode, Opened, StatFs};
+use crate::ask::Asking;
+use crate::child::What;
+use crate::counters::{Count, Counters};
+use crate::directories::Directories;
+use crate::expiry::{Clock, Moment};
+use crate::flat::Flat;
+use crate::handle::HandleTable;
+use crate::inodes::{Inodes, Node};
+use crate::open_directory::OpenDirectory;
+use crate::open_file::OpenFile;
+use crate::walk::Walker;
+use crate::{Answer, Attr, FileKind, FsError, FsSnapshot, Handle, Inode, StatFs, inodes};
 
 /// A tree of files over a store.
 #[derive(Debug)]
 pub struct FileSystem {
-    config: FsConfig,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) cache: Arc<BlockCache>,
+    pub(crate) config: FsConfig,
+    pub(crate) runtime: tokio::runtime::Handle,
+    pub(crate) clock: Clock,
+    /// The time of directories that have no marker.
+    begun: SystemTime,
+    pub(crate) inodes: Inodes,
+    pub(crate) directories: Directories,
+    pub(crate) asking: Asking,
+    pub(crate) walker: Mutex<Walker>,
+    pub(crate) flats: Mutex<Vec<Arc<Flat>>>,
+    pub(crate) files: HandleTable<OpenFile>,
+    pub(crate) open_directories: HandleTable<OpenDirectory>,
+    pub(crate) counters: Counters,
+    pub(crate) stale_handles: AtomicU64,
 }
-
-const SOON: FsError = FsError::Unsupported("this operation");
 
 impl FileSystem {
     /// A tree over the objects of `store`, whose bytes are read through `cache`. Work that outlives a call
     /// (listing ahead) runs on `runtime`.
-    #[expect(clippy::needless_pass_by_value, reason = "the owner keeps them from the next change on")]
     pub fn new(
         store: Arc<dyn Store>,
         cache: Arc<BlockCache>,
         config: &FsConfig,
         runtime: tokio::runtime::Handle,
     ) -> Arc<Self> {
-        drop((store, cache, runtime));
-        Arc::new(Self { config: config.clone() })
+        Self::with_clock(store, cache, config, runtime, Clock::system())
     }
 
-    /// Finds `name` in the directory `parent`. [`Entry::Found`] counts one reference to the inode.
-    pub fn lookup(self: &Arc<Self>, parent: Inode, name: &[u8]) -> Answer<Entry> {
-        let _ = (parent, name);
-        Answer::Ready(Err(SOON))
+    /// The same, with a clock of the caller's.
+    pub fn with_clock(
+        store: Arc<dyn Store>,
+        cache: Arc<BlockCache>,
+        config: &FsConfig,
+        runtime: tokio::runtime::Handle,
+        clock: Clock,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            store,
+            cache,
+            config: config.clone(),
+            runtime,
+            clock,
+            begun: SystemTime::now(),
+            inodes: Inodes::new(),
+            directories: Directories::new(config),
+            asking: Asking::default(),
+            walker: Mutex::default(),
+            flats: Mutex::default(),
+            files: HandleTable::new(),
+            open_directories: HandleTable::new(),
+            counters: Counters::new(),
+            stale_handles: AtomicU64::new(0),
+        })
     }
 
     /// Gives back `count` references to `inode`.
     pub fn forget(&self, inode: Inode, count: u64) {
-        let _ = (inode, count);
-    }
-
-    /// Counts one reference to the inode of `entry`, which was read from the directory `handle`: for each
-    /// entry of a readdirplus that fitted into the kernel's buffer. `.` and `..` are not counted.
-    pub fn remember(&self, handle: Handle, entry: &DirEntry) {
-        let _ = (handle, entry);
+        self.inodes.forget(inode, count);
     }
 
     /// The attributes of `inode` and how long they may be believed; of the version that `handle` has open,
     /// where one is given.
     pub fn getattr(self: &Arc<Self>, inode: Inode, handle: Option<Handle>) -> Answer<(Attr, Duration)> {
-        let _ = (inode, handle, &self.config);
-        Answer::Ready(Err(SOON))
-    }
-
-    /// The target of a symbolic link.
-    pub fn readlink(self: &Arc<Self>, inode: Inode) -> Answer<Vec<u8>> {
-        let _ = inode;
-        Answer::Ready(Err(SOON))
-    }
-
-    /// Opens a file for reading, pinned to the version it has now.
-    pub fn open(self: &Arc<Self>, inode: Inode) -> Answer<Opened> {
-        let _ = inode;
-        Answer::Ready(Err(SOON))
-    }
-
-    /// Up to `size` bytes from `offset` on; fewer only at the end of the file.
-    pub fn read(self: &Arc<Self>, handle: Handle, offset: u64, size: u32) -> Answer<Slices> {
-        let _ = (handle, offset, size);
-        Answer::Ready(Err(SOON))
-    }
-
-    /// Closes a file.
-    pub fn release(&self, handle: Handle) {
-        let _ = handle;
-    }
-
-    /// Opens a directory.
-    pub fn opendir(self: &Arc<Self>, inode: Inode) -> Answer<Handle> {
-        let _ = inode;
-        Answer::Ready(Err(SOON))
-    }
-
-    /// Up to `limit` entries from `cookie` on: 0 is the beginning, else [`DirEntry::next`] of the entry
-    /// before. An empty answer is the end.
-    pub fn readdir(self: &Arc<Self>, handle: Handle, cookie: u64, limit: usize) -> Answer<Vec<DirEntry>> {
-        let _ = (handle, cookie, limit);
-        Answer::Ready(Err(SOON))
-    }
-
-    /// Closes a directory.
-    pub fn releasedir(&self, handle: Handle) {
-        let _ = handle;
+        self.counters.add(Count::Getattr);
+        if let Some(file) = handle.and_then(|handle| self.files.get(handle)) {
+            // Nobody but this handle should believe it: the object may have changed since.
+            return Answer::Ready(Ok((file.attr(self), Duration::ZERO)));
+        }
+        self.with_fresh(inode, |fs, node| Ok((fs.attr_of(node), fs.ttl_of(node))))
     }
 
     /// What `df` shows.
     pub fn statfs(&self) -> StatFs {
-        StatFs {
-            block_size: 4096,
-            blocks: 1 << 38,
-            blocks_free: 1 << 38,
-            files: 1 << 40,
-            files_free: 1 << 40,
-            name_max: 255,
-        }
+        // 1 PiB free in 4 KiB blocks: more than anybody writes, and no program's counter overflows.
+        let blocks = 1 << 38;
+        StatFs { block_size: 4096, blocks, blocks_free: blocks, files: 1 << 40, files_free: 1 << 40, name_max: 255 }
     }
 
     /// Whether `uid` and `gid` may do what `mask` says (4 read, 2 write, 1 execute or search, 0 exist).
@@ -113,24 +113,105 @@ impl FileSystem {
     /// # Errors
     /// `Denied` by the mode bits, `ReadOnly` for writing, `Unknown` for an inode nobody looked up.
     pub fn access(&self, inode: Inode, uid: u32, gid: u32, mask: u32) -> Result<(), FsError> {
-        let _ = (inode, uid, gid, mask);
-        Ok(())
-    }
-
-    /// The value of an extended attribute.
-    pub fn getxattr(self: &Arc<Self>, inode: Inode, name: &[u8]) -> Answer<Vec<u8>> {
-        let _ = (inode, name);
-        Answer::Ready(Err(FsError::NoAttribute))
-    }
-
-    /// The names of the extended attributes.
-    pub fn listxattr(self: &Arc<Self>, inode: Inode) -> Answer<Vec<Vec<u8>>> {
-        let _ = inode;
-        Answer::Ready(Ok(Vec::new()))
+        let node = self.node(inode)?;
+        if mask & 2 != 0 {
+            return Err(FsError::ReadOnly);
+        }
+        let mode = if node.is_directory { self.config.dir_mode } else { self.config.file_mode };
+        let granted = match uid {
+            0 if node.is_directory || mode & 0o111 != 0 => 0o7,
+            0 => 0o6,
+            uid if uid == self.config.uid => mode >> 6,
+            _ if gid == self.config.gid => mode >> 3,
+            _ => mode,
+        };
+        if granted & mask & 0o7 == mask & 0o7 { Ok(()) } else { Err(FsError::Denied) }
     }
 
     /// What is held and was done so far.
     pub fn snapshot(&self) -> FsSnapshot {
-        FsSnapshot::default()
+        let (negative, listings) = self.directories.counts();
+        let flats = crate::lock(&self.flats).iter().filter(|flat| !flat.is_over()).count();
+        FsSnapshot {
+            inodes: self.inodes.count() as u64,
+            entries: self.directories.entries() as u64,
+            entries_max: self.config.entries_max as u64,
+            negative_entries: negative as u64,
+            handles: (self.files.count() + self.open_directories.count()) as u64,
+            listings: listings as u64,
+            walks: flats as u64,
+            unreachable_objects: self.directories.unreachable(),
+            stale_handles: self.stale_handles.load(Ordering::Relaxed),
+            operations: self.counters.sum(),
+        }
+    }
+
+    pub(crate) fn node(&self, inode: Inode) -> Result<Arc<Node>, FsError> {
+        self.inodes.get(inode).ok_or(FsError::Unknown(inode.0))
+    }
+
+    /// Calls `answer` with the node once what is known of it is fresh: now, or after the store was asked.
+    pub(crate) fn with_fresh<T: Send + 'static>(
+        self: &Arc<Self>,
+        inode: Inode,
+        answer: impl FnOnce(&Arc<Self>, &Arc<Node>) -> Result<T, FsError> + Send + 'static,
+    ) -> Answer<T> {
+        let node = match self.node(inode) {
+            Ok(node) => node,
+            Err(error) => return Answer::Ready(Err(error)),
+        };
+        if self.is_fresh(&node) {
+            return Answer::Ready(answer(self, &node));
+        }
+        let fs = Arc::clone(self);
+        Answer::Pending(Box::pin(async move {
+            fs.refresh(&node).await?;
+            answer(&fs, &node)
+        }))
+    }
+
+    /// The attributes of a node, as far as they are known.
+    pub(crate) fn attr_of(&self, node: &Node) -> Attr {
+        let state = node.state();
+        let what = match &state.meta {
+            Some(meta) => What::File(meta.clone()),
+            None => What::Directory(state.modified),
+        };
+        drop(state);
+        self.attr(node.inode, &node.key, &what)
+    }
+
+    /// The attributes of what is at `key`.
+    pub(crate) fn attr(&self, inode: Inode, key: &ObjectKey, what: &What) -> Attr {
+        let (uid, gid) = (self.config.uid, self.config.gid);
+        match what {
+            What::File(meta) => {
+                let (kind, mode) = match meta.is_symlink {
+                    true => (FileKind::Symlink, 0o777),
+                    false => (FileKind::File, self.config.file_mode),
+                };
+                Attr { inode, kind, size: meta.size, modified: meta.modified, mode, uid, gid, links: 1 }
+            }
+            What::Directory(modified) => {
+                let modified = modified.or_else(|| self.directories.modified(key)).unwrap_or(self.begun);
+                let mode = self.config.dir_mode;
+                Attr { inode, kind: FileKind::Directory, size: 0, modified, mode, uid, gid, links: 2 }
+            }
+        }
+    }
+
+    /// The attributes of the directory of `prefix`, which nobody need hold a reference to.
+    pub(crate) fn directory_attr(&self, prefix: &ObjectKey, modified: Option<SystemTime>) -> Attr {
+        self.attr(inodes::number(prefix), prefix, &What::Directory(modified))
+    }
+
+    /// How long what is known of the node may be believed.
+    fn ttl_of(&self, node: &Node) -> Duration {
+        if node.inode == Inode::ROOT { self.config.metadata_ttl } else { self.ttl(node.state().learnt) }
+    }
+
+    /// How long something that was learnt then may be believed.
+    pub(crate) fn ttl(&self, learnt: Moment) -> Duration {
+        learnt.fresh(self.clock.now(), self.config.metadata_ttl).unwrap_or_default()
     }
 }

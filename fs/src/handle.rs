@@ -14,7 +14,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 pub struct Handle(pub u64);
 
 /// Copies of the table: enough that the session threads of a large machine seldom share one.
-const COPIES: usize = 16;
+pub(crate) const COPIES: usize = 16;
 
 /// One copy, on cache lines of its own.
 #[derive(Debug)]
@@ -35,10 +35,10 @@ impl<T> HandleTable<T> {
     }
 
     /// Gives `opened` a number.
-    pub(crate) fn insert(&self, opened: Arc<T>) -> Handle {
+    pub(crate) fn insert(&self, opened: &Arc<T>) -> Handle {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         for copy in &self.copies {
-            write(copy).insert(number, Arc::clone(&opened));
+            write(copy).insert(number, Arc::clone(opened));
         }
         Handle(number)
     }
@@ -70,7 +70,7 @@ fn write<T>(copy: &Copy<T>) -> std::sync::RwLockWriteGuard<'_, HashMap<u64, Arc<
 }
 
 /// Threads take the copies in turn, in the order in which they first ask.
-fn copy_of_this_thread() -> usize {
+pub(crate) fn copy_of_this_thread() -> usize {
     static THREADS: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
         static COPY: usize = THREADS.fetch_add(1, Ordering::Relaxed) % COPIES;
@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn every_thread_sees_what_one_opened_and_closed() {
         let table = HandleTable::new();
-        let handle = table.insert(Arc::new(7));
+        let handle = table.insert(&Arc::new(7));
         std::thread::scope(|scope| {
             for _ in 0..2 * COPIES {
                 scope.spawn(|| assert_eq!(table.with(handle, |opened| **opened), Some(7)));
@@ -103,8 +103,8 @@ mod tests {
     #[test]
     fn a_number_is_never_used_twice() {
         let table = HandleTable::new();
-        let first = table.insert(Arc::new(()));
+        let first = table.insert(&Arc::new(()));
         table.remove(first);
-        assert_ne!(table.insert(Arc::new(())), first);
+        assert_ne!(table.insert(&Arc::new(())), first);
     }
 }

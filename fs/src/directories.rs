@@ -1,0 +1,288 @@
+//! What is remembered of directories: their listings, and names asked for one by one.
+//!
+//! Bound: about `entries_max` names over all directories. Above it the directories used longest ago are
+//! forgotten until an eighth is free; they are simply listed again when they are needed. Listings that open
+//! handles read from stay until those close.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use rfuse_block::ObjectKey;
+use rfuse_config::FsConfig;
+
+use crate::child::What;
+use crate::expiry::Moment;
+use crate::listing::{Known, Listing, Totals};
+
+/// The directories that something is known of.
+#[derive(Debug)]
+pub(crate) struct Directories {
+    metadata_ttl: Duration,
+    negative_ttl: Duration,
+    entries_max: usize,
+    totals: Arc<Totals>,
+    table: Mutex<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    directories: HashMap<ObjectKey, Directory>,
+    /// Names asked for one by one, over all directories.
+    probed: usize,
+    tick: u64,
+}
+
+#[derive(Debug, Default)]
+struct Directory {
+    listing: Option<Arc<Listing>>,
+    probes: HashMap<Box<[u8]>, Probe>,
+    /// When it was used last, in ticks of the table.
+    used: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Probe {
+    /// None: there is no such name.
+    what: Option<What>,
+    learnt: Moment,
+}
+
+/// What is known about a name, and still believed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Found {
+    /// It is there.
+    Here { what: What, learnt: Moment },
+    /// It was not there then.
+    Absent { learnt: Moment },
+    /// The store has to be asked.
+    Unknown {
+        /// Names of this directory that were asked for one by one and are still believed.
+        probed: usize,
+    },
+}
+
+impl Directories {
+    pub(crate) fn new(config: &FsConfig) -> Self {
+        Self {
+            metadata_ttl: config.metadata_ttl,
+            negative_ttl: config.negative_ttl,
+            entries_max: config.entries_max.max(1),
+            totals: Arc::default(),
+            table: Mutex::default(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known of `name` in the directory of `prefix`.
+    pub(crate) fn find(&self, prefix: &ObjectKey, name: &[u8], now: Moment) -> Found {
+        let mut table = self.lock();
+        let Some(directory) = table.touch(prefix) else { return Found::Unknown { probed: 0 } };
+        let mut found = Found::Unknown { probed: directory.probes.len() };
+        let mut newest = Moment::NEVER;
+        if let Some(listing) = &directory.listing {
+            match listing.find(name) {
+                Known::Here { what, learnt } if learnt.fresh(now, self.metadata_ttl).is_some() => {
+                    newest = learnt;
+                    found = Found::Here { what, learnt };
+                }
+                Known::Absent if listing.begun.fresh(now, self.negative_ttl).is_some() => {
+                    newest = listing.begun;
+                    found = Found::Absent { learnt: newest };
+                }
+                _ => {}
+            }
+        }
+        match directory.probes.get(name) {
+            Some(Probe { what, learnt }) if *learnt >= newest => match what {
+                Some(what) if learnt.fresh(now, self.metadata_ttl).is_some() => {
+                    found = Found::Here { what: what.clone(), learnt: *learnt };
+                }
+                None if learnt.fresh(now, self.negative_ttl).is_some() => found = Found::Absent { learnt: *learnt },
+                _ => {}
+            },
+            _ => {}
+        }
+        found
+    }
+
+    /// Remembers what the store said about one name.
+    pub(crate) fn learn(&self, prefix: &ObjectKey, name: &[u8], what: Option<&What>, learnt: Moment) {
+        let mut table = self.lock();
+        table.tick += 1;
+        let tick = table.tick;
+        let directory = table.directories.entry(prefix.clone()).or_default();
+        directory.used = tick;
+        let is_listed = directory.listing.as_ref().is_some_and(|listing| listing.correct(name, what, learnt));
+        if is_listed && what.is_some() {
+            if directory.probes.remove(name).is_some() {
+                table.probed -= 1;
+            }
+            return;
+        }
+        let probe = Probe { what: what.cloned(), learnt };
+        if directory.probes.insert(name.into(), probe).is_none() {
+            table.probed += 1;
+        }
+        self.trim(&mut table);
+    }
+
+    /// Whatever is known about one name is no longer believed.
+    pub(crate) fn doubt(&self, prefix: &ObjectKey, name: &[u8]) {
+        let mut table = self.lock();
+        let Some(directory) = table.directories.get_mut(prefix) else { return };
+        if let Some(listing) = &directory.listing {
+            listing.correct(name, None, Moment::NEVER);
+        }
+        if directory.probes.remove(name).is_some() {
+            table.probed -= 1;
+        }
+    }
+
+    /// The listing of the directory, if it is fresh and a new reader can use it.
+    pub(crate) fn listing(&self, prefix: &ObjectKey, now: Moment) -> Option<Arc<Listing>> {
+        let mut table = self.lock();
+        let listing = table.touch(prefix)?.listing.clone()?;
+        self.is_usable(&listing, now).then_some(listing)
+    }
+
+    fn is_usable(&self, listing: &Listing, now: Moment) -> bool {
+        listing.begun.fresh(now, self.metadata_ttl).is_some() && listing.is_usable()
+    }
+
+    /// The same, or else a new, empty listing in the place of any other.
+    pub(crate) fn listing_or_begin(&self, prefix: &ObjectKey, now: Moment) -> Arc<Listing> {
+        self.install(prefix, now, || self.private_listing(prefix, now)).0
+    }
+
+    /// A new, empty listing that only its reader knows.
+    pub(crate) fn private_listing(&self, prefix: &ObjectKey, now: Moment) -> Arc<Listing> {
+        Listing::paged(prefix.clone(), now, self.entries_max, &self.totals)
+    }
+
+    /// An empty listing for a flat listing to fill; none if the directory is known or being listed.
+    pub(crate) fn begin_flat(&self, prefix: &ObjectKey, now: Moment, position: u64) -> Option<Arc<Listing>> {
+        let flat = || Listing::flat(prefix.clone(), now, position, self.entries_max, &self.totals);
+        let (listing, is_new) = self.install(prefix, now, flat);
+        is_new.then_some(listing)
+    }
+
+    /// The listing that a new reader can use, or the one that `make` makes, and whether it is that one.
+    fn install(&self, prefix: &ObjectKey, now: Moment, make: impl FnOnce() -> Arc<Listing>) -> (Arc<Listing>, bool) {
+        let mut table = self.lock();
+        table.tick += 1;
+        let tick = table.tick;
+        let directory = table.directories.entry(prefix.clone()).or_default();
+        directory.used = tick;
+        if let Some(listing) = directory.listing.as_ref().filter(|listing| self.is_usable(listing, now)) {
+            return (Arc::clone(listing), false);
+        }
+        let listing = make();
+        directory.listing = Some(Arc::clone(&listing));
+        (listing, true)
+    }
+
+    /// The marker's time of the directory, if it has been listed.
+    pub(crate) fn modified(&self, prefix: &ObjectKey) -> Option<SystemTime> {
+        self.lock().directories.get(prefix)?.listing.as_ref()?.modified()
+    }
+
+    /// Whether `name` is the first directory in the directory of `prefix`, as far as that is listed.
+    pub(crate) fn is_first_directory(&self, prefix: &ObjectKey, name: &[u8]) -> bool {
+        let listing = self.lock().directories.get(prefix).and_then(|directory| directory.listing.clone());
+        listing.is_some_and(|listing| listing.is_first_directory(name))
+    }
+
+    /// Keeps the bound; called when names were added.
+    pub(crate) fn keep_bound(&self) {
+        if self.entries() > self.entries_max {
+            let mut table = self.lock();
+            self.trim(&mut table);
+        }
+    }
+
+    fn trim(&self, table: &mut Table) {
+        let over = |table: &Table, most: usize| table.probed + self.listed() > most;
+        if !over(table, self.entries_max) {
+            return;
+        }
+        let mut by_use: Vec<(u64, ObjectKey)> =
+            table.directories.iter().map(|(prefix, directory)| (directory.used, prefix.clone())).collect();
+        by_use.sort_unstable();
+        for (_, prefix) in by_use {
+            if !over(table, self.entries_max - self.entries_max / 8) {
+                break;
+            }
+            if let Some(directory) = table.directories.remove(&prefix) {
+                table.probed -= directory.probes.len();
+            }
+        }
+    }
+
+    fn listed(&self) -> usize {
+        usize::try_from(self.totals.kept()).unwrap_or(usize::MAX)
+    }
+
+    /// Names remembered.
+    pub(crate) fn entries(&self) -> usize {
+        self.lock().probed + self.listed()
+    }
+
+    /// Objects met that no path leads to.
+    pub(crate) fn unreachable(&self) -> u64 {
+        self.totals.unreachable()
+    }
+
+    /// Names remembered not to exist, and directories with a listing.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let table = self.lock();
+        let negative = table.directories.values().flat_map(|d| d.probes.values()).filter(|p| p.what.is_none()).count();
+        (negative, table.directories.values().filter(|directory| directory.listing.is_some()).count())
+    }
+}
+
+impl Table {
+    /// The directory of `prefix`, used now.
+    fn touch(&mut self, prefix: &ObjectKey) -> Option<&mut Directory> {
+        self.tick += 1;
+        let directory = self.directories.get_mut(prefix)?;
+        directory.used = self.tick;
+        Some(directory)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::expiry::Clock;
+
+    fn directories(entries_max: usize) -> Directories {
+        Directories::new(&FsConfig { entries_max, ..FsConfig::default() })
+    }
+
+    #[test]
+    fn names_never_exceed_the_bound_and_the_latest_stay() {
+        let (directories, clock) = (directories(100), Clock::manual());
+        for number in 0..10_000 {
+            let prefix = ObjectKey::from(format!("{}/", number / 10).as_str());
+            directories.learn(&prefix, format!("{number}").as_bytes(), None, clock.now());
+            assert!(directories.entries() <= 100);
+        }
+        let last = directories.find(&ObjectKey::from("999/"), b"9999", clock.now());
+        assert!(matches!(last, Found::Absent { .. }));
+    }
+
+    #[test]
+    fn what_was_learnt_last_is_believed() {
+        let (directories, clock) = (directories(100), Clock::manual());
+        let root = ObjectKey::from("");
+        directories.learn(&root, b"a", None, clock.now());
+        directories.learn(&root, b"a", Some(&What::Directory(None)), clock.now());
+        assert!(matches!(directories.find(&root, b"a", clock.now()), Found::Here { .. }));
+        directories.doubt(&root, b"a");
+        assert_eq!(directories.find(&root, b"a", clock.now()), Found::Unknown { probed: 0 });
+    }
+}

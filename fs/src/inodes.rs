@@ -1,0 +1,198 @@
+//! The inodes that the kernel holds references to.
+//!
+//! A number follows from the path: the first 63 bits of its SHA-256. So it is the same each time the path is
+//! met, in this mount and the next, and nothing need be remembered for it. Should two paths that are held at
+//! once have the same number, the later one takes the next free number while both live (1 in 10⁷ for a
+//! million held paths). A directory's path ends in `/`, so a file that gives way to a directory of the same
+//! name is another inode.
+//!
+//! Bound: as many as the kernel holds references to; it gives them back under memory pressure.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::SystemTime;
+
+use rfuse_block::{ObjectKey, Version};
+use sha2::{Digest, Sha256};
+
+use crate::Inode;
+use crate::child::{FileMeta, What};
+use crate::expiry::Moment;
+
+/// One file or directory.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) inode: Inode,
+    /// A file's key, or a directory's prefix, which ends in `/`; empty for the root.
+    pub(crate) key: ObjectKey,
+    pub(crate) is_directory: bool,
+    state: Mutex<NodeState>,
+    /// Counts the versions that were opened one after the other.
+    generation: AtomicU64,
+}
+
+/// What is known of a node.
+#[derive(Debug, Default)]
+pub(crate) struct NodeState {
+    /// References the kernel holds.
+    references: u64,
+    /// What the store said last; none for directories.
+    pub(crate) meta: Option<FileMeta>,
+    /// When it said so.
+    pub(crate) learnt: Moment,
+    /// The version that was opened last: the one whose pages the kernel may have kept.
+    pub(crate) opened: Option<Version>,
+    /// A directory's marker's time.
+    pub(crate) modified: Option<SystemTime>,
+}
+
+impl Node {
+    fn new(inode: Inode, key: ObjectKey, is_directory: bool) -> Arc<Self> {
+        Arc::new(Self { inode, key, is_directory, state: Mutex::default(), generation: AtomicU64::new(0) })
+    }
+
+    /// What is known of it.
+    pub(crate) fn state(&self) -> MutexGuard<'_, NodeState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in what the store said at `learnt`, unless something newer is known.
+    pub(crate) fn learn(&self, what: &What, learnt: Moment) {
+        let mut state = self.state();
+        if learnt >= state.learnt {
+            state.learnt = learnt;
+            match what {
+                What::File(meta) => state.meta = Some(meta.clone()),
+                What::Directory(modified) => state.modified = modified.or(state.modified),
+            }
+        }
+    }
+
+    /// Which of the versions opened one after the other is the latest.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Notes that `version` is opened; whether the kernel may keep the pages it has.
+    pub(crate) fn open_version(&self, version: &Version) -> bool {
+        let mut state = self.state();
+        let keep_cache = state.opened.as_ref().is_none_or(|before| before == version);
+        if !keep_cache {
+            self.generation.fetch_add(1, Ordering::AcqRel);
+        }
+        state.opened = Some(version.clone());
+        keep_cache
+    }
+
+    /// Nothing known of it is believed any more.
+    pub(crate) fn doubt(&self) {
+        self.state().learnt = Moment::NEVER;
+    }
+
+    /// The prefix of the directory that holds it and its name there; none for the root.
+    pub(crate) fn place(&self) -> Option<(ObjectKey, &[u8])> {
+        crate::name::split(self.key.as_bytes()).map(|(prefix, name)| (ObjectKey::new(prefix), name))
+    }
+}
+
+/// The inodes by number.
+#[derive(Debug)]
+pub(crate) struct Inodes {
+    nodes: RwLock<HashMap<Inode, Arc<Node>>>,
+    root: Arc<Node>,
+}
+
+impl Inodes {
+    pub(crate) fn new() -> Self {
+        Self { nodes: RwLock::default(), root: Node::new(Inode::ROOT, ObjectKey::from(""), true) }
+    }
+
+    /// The inode with this number, if the kernel holds a reference to it.
+    pub(crate) fn get(&self, inode: Inode) -> Option<Arc<Node>> {
+        if inode == Inode::ROOT {
+            return Some(Arc::clone(&self.root));
+        }
+        self.nodes.read().unwrap_or_else(PoisonError::into_inner).get(&inode).cloned()
+    }
+
+    /// The inode of `key`, with one more reference.
+    pub(crate) fn refer(&self, key: &ObjectKey, is_directory: bool) -> Arc<Node> {
+        if key.as_bytes().is_empty() {
+            return Arc::clone(&self.root);
+        }
+        let mut inode = number(key);
+        let mut nodes = self.nodes.write().unwrap_or_else(PoisonError::into_inner);
+        let node = loop {
+            let node = nodes.entry(inode).or_insert_with(|| Node::new(inode, key.clone(), is_directory));
+            if node.key == *key {
+                break Arc::clone(node);
+            }
+            inode = after(inode);
+        };
+        node.state().references += 1;
+        node
+    }
+
+    /// Takes `count` references back.
+    pub(crate) fn forget(&self, inode: Inode, count: u64) {
+        let mut nodes = self.nodes.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(node) = nodes.get(&inode) else { return };
+        let mut state = node.state();
+        state.references = state.references.saturating_sub(count);
+        let is_free = state.references == 0;
+        drop(state);
+        if is_free {
+            nodes.remove(&inode);
+        }
+    }
+
+    /// Inodes held, the root aside.
+    pub(crate) fn count(&self) -> usize {
+        self.nodes.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
+
+/// The number that the path of `key` has, collisions aside.
+pub(crate) fn number(key: &ObjectKey) -> Inode {
+    if key.as_bytes().is_empty() {
+        return Inode::ROOT;
+    }
+    let digest = Sha256::digest(key.as_bytes());
+    let first = digest.iter().take(8).fold(0u64, |number, &byte| number << 8 | u64::from(byte));
+    // 0 is no inode and 1 the root; 63 bits, because some programs keep the number in a signed integer.
+    Inode((first >> 1).max(2))
+}
+
+fn after(inode: Inode) -> Inode {
+    Inode(((inode.0 + 1) & (u64::MAX >> 1)).max(2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_has_the_same_number_after_it_was_forgotten() {
+        let inodes = Inodes::new();
+        let first = inodes.refer(&ObjectKey::from("a/b"), false).inode;
+        inodes.refer(&ObjectKey::from("a/b"), false);
+        inodes.forget(first, 1);
+        assert!(inodes.get(first).is_some());
+        inodes.forget(first, 1);
+        assert!(inodes.get(first).is_none());
+        assert_eq!(inodes.refer(&ObjectKey::from("a/b"), false).inode, first);
+        assert_ne!(inodes.refer(&ObjectKey::from("a/b/"), true).inode, first);
+    }
+
+    #[test]
+    fn two_paths_with_one_number_are_two_inodes() {
+        let inodes = Inodes::new();
+        let key = ObjectKey::from("x");
+        let other = Node::new(number(&key), ObjectKey::from("elsewhere"), false);
+        inodes.nodes.write().unwrap().insert(other.inode, Arc::clone(&other));
+        let node = inodes.refer(&key, false);
+        assert_ne!(node.inode, other.inode);
+        assert_eq!(inodes.get(node.inode).unwrap().key, key);
+    }
+}

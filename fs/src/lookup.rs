@@ -1,0 +1,62 @@
+//! Names into inodes.
+
+use std::sync::Arc;
+
+use rfuse_block::ObjectKey;
+
+use crate::child::What;
+use crate::counters::Count;
+use crate::directories::Found;
+use crate::expiry::Moment;
+use crate::{Answer, Entry, FileSystem, FsError, Inode, name};
+
+impl FileSystem {
+    /// Finds `name` in the directory `parent`. [`Entry::Found`] counts one reference to the inode.
+    pub fn lookup(self: &Arc<Self>, parent: Inode, name: &[u8]) -> Answer<Entry> {
+        self.counters.add(Count::Lookup);
+        let prefix = match self.directory_to_search(parent, name) {
+            Ok(prefix) => prefix,
+            Err(error) => return Answer::Ready(Err(error)),
+        };
+        match self.directories.find(&prefix, name, self.clock.now()) {
+            Found::Here { what, learnt } => Answer::Ready(Ok(self.found(&prefix, name, &what, learnt))),
+            Found::Absent { learnt } => Answer::Ready(Ok(self.absent(learnt))),
+            Found::Unknown { probed } => {
+                let (fs, name) = (Arc::clone(self), Box::<[u8]>::from(name));
+                Answer::Pending(Box::pin(async move {
+                    let (what, learnt) = fs.find_out(&prefix, &name, probed).await?;
+                    Ok(match what {
+                        Some(what) => fs.found(&prefix, &name, &what, learnt),
+                        None => fs.absent(learnt),
+                    })
+                }))
+            }
+        }
+    }
+
+    fn directory_to_search(&self, parent: Inode, name: &[u8]) -> Result<ObjectKey, FsError> {
+        let node = self.node(parent)?;
+        if !node.is_directory {
+            return Err(FsError::NotADirectory);
+        }
+        match name::is_name(name) {
+            true => Ok(node.key.clone()),
+            false if name.len() > name::NAME_MAX => Err(FsError::BadName),
+            // The kernel resolves `.` and `..` itself, and names hold neither `/` nor NUL.
+            false => Err(FsError::NotFound),
+        }
+    }
+
+    fn found(&self, prefix: &ObjectKey, name: &[u8], what: &What, learnt: Moment) -> Entry {
+        let node = match what {
+            What::File(_) => self.inodes.refer(&name::file_key(prefix, name), false),
+            What::Directory(_) => self.inodes.refer(&name::directory_key(prefix, name), true),
+        };
+        node.learn(what, learnt);
+        Entry::Found { attr: self.attr_of(&node), ttl: self.ttl(learnt) }
+    }
+
+    fn absent(&self, learnt: Moment) -> Entry {
+        Entry::Absent { ttl: learnt.fresh(self.clock.now(), self.config.negative_ttl).unwrap_or_default() }
+    }
+}

@@ -1,0 +1,173 @@
+//! Open files: one version of one object, read until the handle closes or the object changes.
+//!
+//! A handle is pinned to the version that the metadata named at open, and no read delivers any other. It
+//! fails for good with `ESTALE` once the store says that the object changed, and also once somebody opens a
+//! newer version through this mount: the two share the kernel's page cache, and pages of the old version must
+//! not get into it again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use rfuse_block::{ByteRange, ObjectId};
+use rfuse_cache::{PinnedObject, Slices};
+use rfuse_store::StoreErrorKind;
+
+use crate::child::{FileMeta, What};
+use crate::counters::Count;
+use crate::inodes::Node;
+use crate::{Answer, Attr, FileSystem, FsError, Handle, Inode, Opened};
+
+/// An open file.
+#[derive(Debug)]
+pub(crate) struct OpenFile {
+    node: Arc<Node>,
+    meta: FileMeta,
+    object: PinnedObject,
+    /// The node's generation when it was opened.
+    generation: u64,
+    is_stale: AtomicBool,
+    /// Where the misses that began at offset 0 and followed on each other have come to; small files only.
+    run_end: AtomicU64,
+}
+
+/// Files up to this size are fetched whole once they are read in order from the beginning.
+const SMALL_FILE: u64 = 1 << 20;
+
+/// The longest target of a symbolic link, as in Linux (`PATH_MAX`).
+const TARGET_MAX: u64 = 4096;
+
+impl FileSystem {
+    /// Opens a file for reading, pinned to the version it has now. The store is asked only if what is known of
+    /// the file is older than the configured time.
+    pub fn open(self: &Arc<Self>, inode: Inode) -> Answer<Opened> {
+        self.counters.add(Count::Open);
+        self.with_fresh(inode, |fs, node| {
+            let (file, keep_cache) = fs.open_node(node)?;
+            Ok(Opened { handle: fs.files.insert(&file), keep_cache })
+        })
+    }
+
+    fn open_node(&self, node: &Arc<Node>) -> Result<(Arc<OpenFile>, bool), FsError> {
+        if node.is_directory {
+            return Err(FsError::IsADirectory);
+        }
+        let meta = node.state().meta.clone().ok_or(FsError::NotFound)?;
+        let keep_cache = node.open_version(&meta.version);
+        let id = ObjectId { key: node.key.clone(), version: meta.version.clone() };
+        let file = OpenFile {
+            node: Arc::clone(node),
+            object: self.cache.pin(id, meta.size),
+            meta,
+            generation: node.generation(),
+            is_stale: AtomicBool::new(false),
+            run_end: AtomicU64::new(0),
+        };
+        Ok((Arc::new(file), keep_cache))
+    }
+
+    /// Up to `size` bytes from `offset` on; fewer only at the end of the file.
+    pub fn read(self: &Arc<Self>, handle: Handle, offset: u64, size: u32) -> Answer<Slices> {
+        self.counters.add(Count::Read);
+        let answer = self.files.with(handle, |file| {
+            if file.is_stale() {
+                return Answer::Ready(Err(FsError::Stale(file.node.key.clone())));
+            }
+            let range = ByteRange::at(offset, size.into()).clamp_to(file.object.size);
+            if range.is_empty() {
+                return Answer::Ready(Ok(Slices::default()));
+            }
+            match self.cache.try_read(&file.object, range) {
+                Some(slices) => {
+                    self.counters.add(Count::ReadReady);
+                    Answer::Ready(Ok(slices))
+                }
+                None => {
+                    let (fs, file) = (Arc::clone(self), Arc::clone(file));
+                    Answer::Pending(Box::pin(async move { fs.read_missing(&file, range).await }))
+                }
+            }
+        });
+        answer.unwrap_or(Answer::Ready(Err(FsError::Unknown(handle.0))))
+    }
+
+    async fn read_missing(&self, file: &OpenFile, range: ByteRange) -> Result<Slices, FsError> {
+        if let Some(whole) = file.whole_rest(range) {
+            // Its error is the read's too, which meets it below.
+            let _ = self.cache.read(&file.object, whole).await;
+        }
+        let read = self.cache.read(&file.object, range).await.map_err(FsError::from);
+        match read {
+            Err(FsError::Stale(key)) => Err(self.stale(file, key)),
+            Err(FsError::Store(error)) if error.kind == StoreErrorKind::NotFound => {
+                Err(self.stale(file, file.node.key.clone()))
+            }
+            Ok(_) if file.is_stale() => Err(FsError::Stale(file.node.key.clone())),
+            other => other,
+        }
+    }
+
+    /// The object is not what was opened: this handle is done for, and the next open asks the store.
+    fn stale(&self, file: &OpenFile, key: rfuse_block::ObjectKey) -> FsError {
+        if !file.is_stale.swap(true, Ordering::AcqRel) {
+            self.stale_handles.fetch_add(1, Ordering::Relaxed);
+            if let Some((prefix, name)) = file.node.place() {
+                self.directories.doubt(&prefix, name);
+            }
+            // Another handle may have learnt of the new version already.
+            let mut state = file.node.state();
+            if state.meta.as_ref().is_none_or(|meta| meta.version == file.meta.version) {
+                state.learnt = crate::expiry::Moment::NEVER;
+            }
+        }
+        FsError::Stale(key)
+    }
+
+    /// Closes a file.
+    pub fn release(&self, handle: Handle) {
+        self.files.remove(handle);
+    }
+
+    /// The target of a symbolic link. Where it leads is the kernel's business, as with every link.
+    pub fn readlink(self: &Arc<Self>, inode: Inode) -> Answer<Vec<u8>> {
+        let opened = self.with_fresh(inode, |fs, node| {
+            let file = fs.open_node(node).map_err(|_| FsError::Invalid("not a symbolic link"))?.0;
+            match file.meta.size {
+                _ if !file.meta.is_symlink => Err(FsError::Invalid("not a symbolic link")),
+                1..TARGET_MAX => Ok(file),
+                _ => Err(FsError::Invalid("the target of a link has 1 to 4095 bytes")),
+            }
+        });
+        let fs = Arc::clone(self);
+        Answer::Pending(Box::pin(async move {
+            let file = opened.wait().await?;
+            let range = ByteRange::at(0, file.meta.size);
+            Ok(fs.read_missing(&file, range).await?.to_vec())
+        }))
+    }
+}
+
+impl OpenFile {
+    /// The attributes of the pinned version.
+    pub(crate) fn attr(&self, fs: &FileSystem) -> Attr {
+        fs.attr(self.node.inode, &self.node.key, &What::File(self.meta.clone()))
+    }
+
+    fn is_stale(&self) -> bool {
+        self.is_stale.load(Ordering::Acquire) || self.generation != self.node.generation()
+    }
+
+    /// What to fetch with the missing `range`: the rest of a small file that is read in order from its
+    /// beginning, in more than one piece. A single read, anywhere, fetches what it asks for and nothing else.
+    fn whole_rest(&self, range: ByteRange) -> Option<ByteRange> {
+        let size = self.object.size;
+        if size > SMALL_FILE {
+            return None;
+        }
+        let run_end = self.run_end.load(Ordering::Relaxed);
+        let follows = range.start() > 0 && range.start() == run_end;
+        if range.start() == 0 || follows {
+            self.run_end.store(range.end(), Ordering::Relaxed);
+        }
+        (follows && range.end() < size).then(|| ByteRange::new(range.start(), size))
+    }
+}

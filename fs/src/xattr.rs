@@ -1,0 +1,64 @@
+//! Extended attributes: what the store and the cache know of a file, readable with `getfattr`.
+
+use std::sync::Arc;
+
+use crate::inodes::Node;
+use crate::{Answer, FileSystem, FsError, Inode};
+
+/// The entity tag, as the store writes it.
+const ETAG: &[u8] = b"user.rfuse.etag";
+/// The version that reads are pinned to; the entity tag where the store keeps no versions.
+const VERSION: &[u8] = b"user.rfuse.version";
+/// `Content-Type`; the store is asked where its listings do not tell it.
+const CONTENT_TYPE: &[u8] = b"user.rfuse.content_type";
+/// The object's key, or the directory's prefix, byte for byte.
+const KEY: &[u8] = b"user.rfuse.key";
+
+impl FileSystem {
+    /// The value of an extended attribute.
+    pub fn getxattr(self: &Arc<Self>, inode: Inode, name: &[u8]) -> Answer<Vec<u8>> {
+        // The kernel asks for names such as security.capability on many occasions: no request for those.
+        if ![ETAG, VERSION, CONTENT_TYPE, KEY].contains(&name) {
+            return Answer::Ready(Err(FsError::NoAttribute));
+        }
+        if name == CONTENT_TYPE {
+            return self.content_type(inode);
+        }
+        let name = name.to_vec();
+        self.with_fresh(inode, move |_, node| value(node, &name).ok_or(FsError::NoAttribute))
+    }
+
+    /// The names of the extended attributes.
+    pub fn listxattr(self: &Arc<Self>, inode: Inode) -> Answer<Vec<Vec<u8>>> {
+        self.with_fresh(inode, |_, node| {
+            let names: &[&[u8]] = if node.is_directory { &[KEY] } else { &[ETAG, VERSION, CONTENT_TYPE, KEY] };
+            Ok(names.iter().map(|name| name.to_vec()).collect())
+        })
+    }
+
+    fn content_type(self: &Arc<Self>, inode: Inode) -> Answer<Vec<u8>> {
+        let node = match self.node(inode) {
+            Ok(node) if !node.is_directory => node,
+            Ok(_) => return Answer::Ready(Err(FsError::NoAttribute)),
+            Err(error) => return Answer::Ready(Err(error)),
+        };
+        let known = node.state().meta.as_ref().and_then(|meta| meta.content_type.clone());
+        if let Some(text) = known.filter(|_| self.is_fresh(&node)) {
+            return Answer::Ready(Ok(text.as_bytes().to_vec()));
+        }
+        let fs = Arc::clone(self);
+        Answer::Pending(Box::pin(async move {
+            let meta = fs.ask_object(&node).await?.ok_or(FsError::NotFound)?;
+            meta.content_type.map(|text| text.as_bytes().to_vec()).ok_or(FsError::NoAttribute)
+        }))
+    }
+}
+
+/// An attribute that is known with the node.
+fn value(node: &Node, name: &[u8]) -> Option<Vec<u8>> {
+    match name {
+        KEY => Some(node.key.as_bytes().to_vec()),
+        ETAG | VERSION => node.state().meta.as_ref().map(|meta| meta.version.as_str().as_bytes().to_vec()),
+        _ => None,
+    }
+}
