@@ -173,11 +173,13 @@ impl Table {
         self.rows.iter().filter(|row| row.verdict != Verdict::Pass).count()
     }
 
-    /// As Markdown, with the machine above.
+    /// As a Markdown page: how to get it again, the machine, the rows, and where we lose.
     pub fn markdown(&self) -> String {
         let Machine { cpus, cpu, kernel, memory_mib, load } = &self.machine;
         let mut out = format!(
-            "{cpus} × {cpu}, {memory_mib} MiB, Linux {kernel}; load before the run {load}; store: {}; {:.0} s.\n\n",
+            "# Performance\n\n`target/release/rfuse-bench run` measured this; `benches/README.md` says how to read it. \
+             Ratios carry over to other machines, absolute figures do not.\n\nMachine: {cpus} × {cpu}, {memory_mib} MiB, \
+             Linux {kernel}; load before the run {load}; store: {}; the run took {:.0} s.\n\n",
             self.cloud, self.seconds
         );
         // Writing to a string cannot fail, here and below.
@@ -185,6 +187,13 @@ impl Table {
         for row in &self.rows {
             let cells = row.cells().map(|cell| cell.replace('|', "\\|").replace('\n', " "));
             let _ = writeln!(out, "| {} |", cells.join(" | "));
+        }
+        let _ = writeln!(out, "\n## Where it is not as it must be\n");
+        for row in self.rows.iter().filter(|row| row.verdict != Verdict::Pass) {
+            let _ = writeln!(out, "- {}: {}", row.what, row.measured.replace('\n', " "));
+        }
+        if self.misses() == 0 {
+            out.push_str("Nowhere in this run.\n");
         }
         out
     }

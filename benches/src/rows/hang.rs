@@ -1,5 +1,5 @@
-//! A store that never answers: two readers of one file both get EIO within the deadline of each kernel request, nobody stays behind in
-//! state D, and when the store is back, so is the file.
+//! A store that never answers: two readers of one file both get EIO within the deadline of each request of the
+//! kernel, nobody stays behind in state D, and when the store is back, so is the file.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
