@@ -1,7 +1,7 @@
 //! S3 and what speaks its language.
 //!
 //! Protocol: the S3 REST API, version 2006-03-01, over our own client and signature. One call is one request,
-//! but for the first one after a session token has expired. Keys go on the wire byte for byte; keys that are
+//! but for the first one after a session token has expired and for a copy with a condition. Keys go on the wire byte for byte; keys that are
 //! empty, not UTF-8 or longer than 1,024 bytes are `BadName` before anything is sent.
 //!
 //! Keys are those of the bucket; the prefix of a location is the caller's to put in front.
@@ -241,6 +241,7 @@ impl Store for S3Store {
     ) -> Result<Version, StoreError> {
         let asked = writing(Operation::Copy, condition);
         let source = self.source_value(source)?;
+        self.check_target(target, condition).await?;
         let fill = |headers: &mut http::HeaderMap| {
             headers.insert(X_AMZ_COPY_SOURCE.clone(), source.clone());
             insert_condition(Operation::Copy, condition, headers)
@@ -262,6 +263,26 @@ impl Store for S3Store {
 }
 
 impl S3Store {
+    /// Looks before a conditional copy: AWS checks the condition itself, but servers that do not know it for
+    /// copies would overwrite without a word. With those, a write between the look and the copy is lost.
+    async fn check_target(&self, target: &ObjectKey, condition: &Precondition) -> Result<(), StoreError> {
+        if *condition == Precondition::None {
+            return Ok(());
+        }
+        let refuse = |kind, text: &str| Err(StoreError::new(kind, Operation::Copy, text).about(target));
+        match (condition, self.head(target).await) {
+            (Precondition::Absent, Ok(_)) => refuse(StoreErrorKind::Exists, "the object exists already"),
+            (Precondition::Matches(wanted), Ok(meta)) if meta.version != *wanted => {
+                refuse(StoreErrorKind::Changed, "the object was replaced by another version")
+            }
+            (Precondition::Matches(_), Err(error)) if error.kind == StoreErrorKind::NotFound => {
+                refuse(StoreErrorKind::Changed, "the object was deleted")
+            }
+            (_, Err(error)) if error.kind != StoreErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     fn source_value(&self, source: &ObjectKey) -> Result<HeaderValue, StoreError> {
         let source = self.wire.bucket.copy_source(name::text_of(Operation::Copy, source)?);
         HeaderValue::try_from(source).map_err(|_| unsendable(Operation::Copy))

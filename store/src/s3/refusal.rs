@@ -75,11 +75,14 @@ pub(super) fn judge(asked: Asked, region: &str, status: StatusCode, headers: &He
 fn by_code(asked: Asked, document: &Document) -> Option<(StoreErrorKind, String)> {
     use StoreErrorKind as Kind;
     let (kind, message) = match document.code.as_str() {
-        "NoSuchKey" | "NoSuchVersion" => return Some(missing(asked)),
+        "NoSuchKey" | "NoSuchVersion" | "NotFound" => return Some(missing(asked)),
         "NoSuchBucket" => (Kind::NoContainer, "the bucket does not exist; check its name"),
         "NoSuchUpload" => (Kind::NotFound, "the upload has ended or was given up"),
         "AccessDenied" | "AllAccessDisabled" | "AccountProblem" | "Forbidden" => return Some(denied(document)),
-        "InvalidAccessKeyId" => (Kind::BadCredential, "the store does not know this access key id"),
+        // versitygw says XAdminUserNotFound, with a 404.
+        "InvalidAccessKeyId" | "XAdminUserNotFound" => {
+            (Kind::BadCredential, "the store does not know this access key id")
+        }
         "SignatureDoesNotMatch" => (Kind::BadCredential, "the secret access key does not belong to the access key id"),
         "InvalidToken" | "InvalidSecurity" | "AuthorizationHeaderMalformed" | "UnrecognizedClientException" => {
             (Kind::BadCredential, "the store does not accept the credential")
@@ -123,6 +126,10 @@ fn by_code(asked: Asked, document: &Document) -> Option<(StoreErrorKind, String)
 fn by_status(asked: Asked, status: StatusCode, document: &Document) -> Option<(StoreErrorKind, String)> {
     match status {
         StatusCode::PRECONDITION_FAILED => Some(unmet(asked)),
+        // A 404 for a reason unknown to us must not pass for a missing object: that would be remembered.
+        StatusCode::NOT_FOUND if !document.code.is_empty() => {
+            Some((StoreErrorKind::Other, "the store finds something else than the object missing".to_owned()))
+        }
         StatusCode::NOT_FOUND => Some(missing(asked)),
         StatusCode::FORBIDDEN => Some(denied(document)),
         _ => None,
@@ -206,6 +213,9 @@ mod tests {
             (404, "NoSuchBucket", Kind::NoContainer),
             (403, "AccessDenied", Kind::Denied),
             (403, "InvalidAccessKeyId", Kind::BadCredential),
+            (404, "XAdminUserNotFound", Kind::BadCredential),
+            (404, "SomethingElseIsMissing", Kind::Other),
+            (404, "", Kind::NotFound),
             (403, "SignatureDoesNotMatch", Kind::BadCredential),
             (400, "ExpiredToken", Kind::Expired),
             (403, "ExpiredToken", Kind::Expired),
