@@ -101,6 +101,33 @@ pub enum StoreErrorKind {
 }
 
 impl StoreErrorKind {
+    /// Every kind, in the order they are declared in.
+    pub const ALL: [Self; 23] = [
+        Self::NotFound,
+        Self::NoContainer,
+        Self::NoHost,
+        Self::Denied,
+        Self::Expired,
+        Self::BadCredential,
+        Self::NoCredential,
+        Self::ClockSkew,
+        Self::Changed,
+        Self::Exists,
+        Self::PastEnd,
+        Self::Throttled,
+        Self::Unavailable,
+        Self::Unreachable,
+        Self::Tls,
+        Self::Cut,
+        Self::TimedOut,
+        Self::Malformed,
+        Self::WrongEndpoint,
+        Self::BadName,
+        Self::Unsupported,
+        Self::Full,
+        Self::Other,
+    ];
+
     /// Whether the same request may succeed when sent again.
     pub fn is_transient(self) -> bool {
         matches!(
@@ -209,3 +236,20 @@ impl fmt::Display for StoreError {
 }
 
 impl std::error::Error for StoreError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_and_operation_is_listed_at_its_place() {
+        for (place, kind) in StoreErrorKind::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, place);
+        }
+        assert_eq!(StoreErrorKind::ALL.len(), StoreErrorKind::Other as usize + 1);
+        for (place, operation) in Operation::ALL.into_iter().enumerate() {
+            assert_eq!(operation as usize, place);
+        }
+        assert_eq!(Operation::ALL.len(), Operation::Credential as usize + 1);
+    }
+}

@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use rfuse_block::Version;
 use smallvec::SmallVec;
 
 /// A list of buffers filled front to back, in all exactly as long as the range asked for.
@@ -16,6 +17,7 @@ pub struct Landing<'a> {
     next: usize,
     filled: u64,
     length: u64,
+    version: Option<Version>,
 }
 
 /// A body was longer than the range it answers.
@@ -32,7 +34,7 @@ impl<'a> Landing<'a> {
     pub fn many(buffers: impl IntoIterator<Item = &'a mut [u8]>) -> Self {
         let rest: SmallVec<[&mut [u8]; 2]> = buffers.into_iter().collect();
         let length = rest.iter().map(|buffer| buffer.len() as u64).sum();
-        Self { rest, next: 0, filled: 0, length }
+        Self { rest, next: 0, filled: 0, length, version: None }
     }
 
     /// Appends `bytes`.
@@ -74,6 +76,17 @@ impl<'a> Landing<'a> {
             }
             left -= step as u64;
         }
+    }
+
+    /// Notes which version the bytes that follow belong to; a store does so before it lands any, so that a
+    /// retry never puts the tail of another version behind them.
+    pub fn pin(&mut self, version: &Version) {
+        self.version = Some(version.clone());
+    }
+
+    /// The version of what has landed, once it is known.
+    pub fn version(&self) -> Option<&Version> {
+        self.version.as_ref()
     }
 
     /// Bytes that have landed.

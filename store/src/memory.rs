@@ -233,6 +233,7 @@ impl Store for MemoryStore {
             return Err(StoreError::new(StoreErrorKind::PastEnd, Operation::Get, text).about(get.key));
         }
         let range = get.range.clamp_to(size);
+        landing.pin(&object.version);
         object.land(range, landing);
         if range != get.range {
             let text = format!("the object ends at {size}, inside the range {}", get.range);

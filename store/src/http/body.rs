@@ -28,6 +28,9 @@ pub(super) async fn land(
     if held.range.start() != get.range.start() || held.range.end() > get.range.end() {
         return Err(malformed("the answer is for other bytes than asked"));
     }
+    if get.version.is_none() {
+        landing.pin(&version);
+    }
     let mut left = held.range.length();
     let mut body = response.into_body();
     while let Some(chunk) = next_chunk(operation, stall, &mut body).await? {

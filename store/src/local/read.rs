@@ -39,6 +39,7 @@ pub(super) async fn get(root: &Arc<Root>, get: Get<'_>, landing: &mut Landing<'_
     }
     let length = get.range.clamp_to(size).length();
     let file = Arc::new(file);
+    landing.pin(&version);
     let landed = land(&file, get.range.start(), length, landing).await.map_err(&failed)?;
     let after = rustix::fs::fstat(&*file).map_err(&failed)?;
     if root::version(&after) != version {
