@@ -3,6 +3,7 @@
 mod fio;
 mod mount;
 mod process;
+mod rescue;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -91,6 +92,7 @@ impl Lab {
         command.arg("--tree").arg(format!("tree={files},{directories}"));
         command.arg("--tree").arg(format!("files={small},1,100K"));
         let mut server = Process::start(&mut command, &dir.path().join("serve.log"))?;
+        rescue::prepare(dir.path(), server.id())?;
         let address = listening(&mut server)?;
         Ok(Self { dir, rfuse, bench, server, address, cloud, extent })
     }
