@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::setting::{ALIASES, Cloud, SETTINGS};
+use crate::setting::{ALIASES, Cloud, Kind, SETTINGS};
 use crate::{ConfigError, ConfigFile, ParsedUrl, Secret, Setting, Source};
 
 /// A value and where it was written.
@@ -42,6 +42,7 @@ impl Layers {
             origin: source.clone(),
             why,
         })?;
+        let text = absolute(setting, text);
         let lower = self.values.get(setting.name).is_none_or(|value| value.source.rank() <= source.rank());
         if lower {
             self.values.insert(setting.name, Value { text: Secret::new(text), source });
@@ -136,11 +137,18 @@ impl Layers {
     }
 }
 
-/// Whether a variable can only be meant for us. Tests and benches have their own, and Kubernetes makes
+/// A relative path is meant from where it was written, and a daemon lives elsewhere.
+fn absolute(setting: &Setting, text: &str) -> String {
+    let path = (setting.kind == Kind::Path).then(|| std::path::absolute(text).ok()).flatten();
+    path.and_then(|path| path.into_os_string().into_string().ok()).unwrap_or_else(|| text.to_owned())
+}
+
+/// Whether a variable can only be meant for a setting. The run directory is none; tests and benches have their own, and Kubernetes makes
 /// variables for each service, so that one called `rfuse` gives `RFUSE_PORT_443_TCP` and the like.
 fn is_ours(name: &str) -> bool {
     let Some(rest) = name.strip_prefix("RFUSE_") else { return false };
-    let others = ["TEST_", "BENCH_", "DEMO_", "CSI_"].iter().any(|prefix| rest.starts_with(prefix));
+    let others =
+        rest == "RUN_DIR" || ["TEST_", "BENCH_", "DEMO_", "CSI_"].iter().any(|prefix| rest.starts_with(prefix));
     let kubernetes = rest == "PORT" || rest.starts_with("PORT_") || rest.contains("SERVICE_");
     !others && !kubernetes
 }

@@ -5,9 +5,11 @@
 //! [`SETTINGS`]; [`Layers`] collects what was said, and [`MountConfig::resolve`] makes the structs. Nothing
 //! here acts: no connection is opened and no directory made, only files of settings are read.
 
+pub mod blobfuse2;
 mod bytesize;
 mod cache;
 pub mod connection_string;
+pub mod control;
 mod duration;
 mod error;
 mod file;

@@ -1,3 +1,24 @@
-//! `rfuse`: objects as files.
+//! `rfuse`: objects as files. The binary: words in, a mount or a message out.
 
-fn main() {}
+mod admin;
+mod ask;
+mod assemble;
+mod cli;
+mod daemon;
+mod message;
+mod numbers;
+mod outcome;
+mod process;
+mod prometheus;
+mod run_dir;
+mod screen;
+mod serve;
+mod settings;
+mod telemetry;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    process::forbid_core_dumps();
+    cli::run(std::env::args_os())
+}

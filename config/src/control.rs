@@ -1,0 +1,229 @@
+//! The words spoken on a mount's control socket.
+//!
+//! One request a line, one reply a line, both JSON. The socket lies in a directory of mode 0700 and has mode
+//! 0600, so whoever can speak is who mounted, or root. Nothing here holds a secret.
+
+use serde::{Deserialize, Serialize};
+
+/// The longest line either side accepts, in bytes.
+pub const LINE_MAX: usize = 1 << 20;
+
+/// What can be asked of a mount.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Request {
+    /// The numbers of `rfuse stats`.
+    Stats,
+    /// Whether the mount serves, and whether the store answers.
+    Health,
+    /// The numbers as Prometheus reads them.
+    Metrics,
+    /// The credential's source and expiry.
+    Credential,
+    /// Read the credential's source again, test it, swap it.
+    ReloadCredential,
+    /// Unmount and end.
+    Unmount,
+}
+
+/// What a mount answers.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reply {
+    /// To [`Request::Stats`].
+    Stats(Box<Statistics>),
+    /// To [`Request::Health`].
+    Health(Health),
+    /// To [`Request::Metrics`].
+    Metrics(String),
+    /// To [`Request::Credential`] and [`Request::ReloadCredential`].
+    Credential(CredentialStatus),
+    /// It is done, or has begun.
+    Done,
+    /// It cannot be done.
+    Failed {
+        /// Why.
+        why: String,
+    },
+}
+
+/// Whether a mount is of use.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Health {
+    /// The store answered a listing just now.
+    pub store: bool,
+    /// Why it did not.
+    pub why: Option<String>,
+}
+
+/// What may be known of a credential.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct CredentialStatus {
+    /// Where it comes from, in words.
+    pub source: String,
+    /// When it ends, in seconds since 1970.
+    pub expires: Option<u64>,
+    /// Whether the last reload put a new one in.
+    pub swapped: bool,
+}
+
+/// Everything `rfuse stats` shows, counted since the mount began unless it says now.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Statistics {
+    /// Version of rfuse that serves.
+    pub version: String,
+    /// The URL, without secrets.
+    pub url: String,
+    /// The folder.
+    pub dir: String,
+    /// The process that serves.
+    pub pid: u32,
+    /// Seconds since it was mounted.
+    pub uptime_seconds: f64,
+    /// The kernel's side.
+    pub kernel: KernelNumbers,
+    /// What programs read.
+    pub reads: ReadNumbers,
+    /// What was asked of the store.
+    pub store: StoreNumbers,
+    /// What is remembered.
+    pub cache: CacheNumbers,
+    /// Bytes fetched for each byte delivered; none before the first read.
+    pub amplification: Option<f64>,
+    /// The credential.
+    pub credential: Option<CredentialStatus>,
+}
+
+/// Requests of the kernel.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct KernelNumbers {
+    /// Answers that were an error, a missing name included.
+    pub errors: u64,
+    /// Requests that wait for their answer now.
+    pub outstanding: u64,
+    /// Files and directories open now.
+    pub handles: u64,
+    /// Names remembered now.
+    pub entries: u64,
+    /// Look-ups of names.
+    pub lookups: u64,
+    /// Directories opened.
+    pub opendirs: u64,
+    /// Files opened.
+    pub opens: u64,
+}
+
+/// Reads of programs, as far as the page cache did not answer them.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct ReadNumbers {
+    /// Reads.
+    pub total: u64,
+    /// Of these, answered from memory at once.
+    pub from_memory: u64,
+    /// Bytes handed to readers.
+    pub delivered_bytes: u64,
+}
+
+/// One kind of request and how it ended.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct RequestCount {
+    /// `get`, `head`, `list`, …
+    pub op: String,
+    /// `ok`, or the kind of failure.
+    pub status: String,
+    /// How many.
+    pub count: u64,
+}
+
+/// Time from request to last byte of one operation, in seconds.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Latency {
+    /// `get`, `head`, `list`, …
+    pub op: String,
+    /// How many were timed.
+    pub count: u64,
+    /// Half were faster.
+    pub p50: f64,
+    /// 99 of 100 were faster.
+    pub p99: f64,
+    /// Sum of all.
+    pub sum: f64,
+}
+
+/// What was asked of the store.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct StoreNumbers {
+    /// Requests by operation and outcome.
+    pub requests: Vec<RequestCount>,
+    /// Bytes of bodies received.
+    pub received_bytes: u64,
+    /// Requests sent again.
+    pub retries: u64,
+    /// Requests under way now.
+    pub in_flight: u64,
+    /// Requests under way at most.
+    pub in_flight_max: u64,
+    /// Times by operation.
+    pub latency: Vec<Latency>,
+}
+
+impl StoreNumbers {
+    /// Requests of `op`, whatever came of them.
+    pub fn count(&self, op: &str) -> u64 {
+        self.requests.iter().filter(|one| one.op == op).map(|one| one.count).sum()
+    }
+}
+
+/// What is remembered.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct CacheNumbers {
+    /// Blocks a read found in memory.
+    pub hits: u64,
+    /// Blocks a read had to fetch.
+    pub misses: u64,
+    /// Blocks a read got from somebody else's fetch.
+    pub followed: u64,
+    /// Bytes fetched from the store.
+    pub fetched_bytes: u64,
+    /// Bytes of blocks in memory now.
+    pub resident_bytes: u64,
+    /// Bytes of bookkeeping now.
+    pub overhead_bytes: u64,
+    /// Bytes at most.
+    pub limit_bytes: u64,
+    /// Blocks that left to make room.
+    pub evictions: u64,
+}
+
+/// One line of `rfuse list`: what a mount leaves in the run directory for others to find it by.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Registration {
+    /// The folder.
+    pub dir: String,
+    /// The URL, without secrets.
+    pub url: String,
+    /// The process that serves.
+    pub pid: u32,
+    /// When it was mounted, in seconds since 1970.
+    pub since: u64,
+    /// Where its log goes; none for standard error.
+    pub log: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_one_plain_word() {
+        assert_eq!(serde_json::to_string(&Request::ReloadCredential).unwrap(), "\"reload-credential\"");
+    }
+
+    #[test]
+    fn a_reply_is_one_line_whatever_it_holds() {
+        let reply = Reply::Failed { why: "a\nb".to_owned() };
+        let line = serde_json::to_string(&reply).unwrap();
+        assert!(!line.contains('\n'));
+        assert_eq!(serde_json::from_str::<Reply>(&line).unwrap(), reply);
+    }
+}

@@ -1,0 +1,155 @@
+//! Store, cache and file system become a mount: the only file that names them together.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rfuse_block::ObjectKey;
+use rfuse_cache::BlockCache;
+use rfuse_config::{MountConfig, StoreConfig};
+use rfuse_fs::FileSystem;
+use rfuse_fuse::adapter::{Adapter, AdapterConfig};
+use rfuse_fuse::counters::Counters;
+use rfuse_fuse::kernel::{self, Mount, MountError};
+use rfuse_fuse::session::{Session, SessionConfig, SessionError};
+use rfuse_store::{CredentialControl, ListRequest, Opened, StoreError, Urgency};
+use tokio::runtime::{Builder, Runtime};
+
+/// Why there is no mount.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AssembleError {
+    /// The store cannot be opened or does not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The kernel does not let us mount.
+    #[error(transparent)]
+    Mount(#[from] MountError),
+    /// The kernel does not talk to us.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// This machine has no room.
+    #[error("cannot {0}: {1}")]
+    Io(&'static str, #[source] io::Error),
+}
+
+/// What the control socket asks its answers from.
+#[derive(Clone, Debug)]
+pub(crate) struct Parts {
+    pub(crate) opened: Arc<Opened>,
+    pub(crate) cache: Arc<BlockCache>,
+    pub(crate) files: Arc<FileSystem>,
+    pub(crate) counters: Counters,
+    pub(crate) config: Arc<MountConfig>,
+    pub(crate) mount: Mount,
+    pub(crate) since: Instant,
+}
+
+/// A mount that is being served.
+#[derive(Debug)]
+pub(crate) struct Assembled {
+    pub(crate) parts: Parts,
+    pub(crate) session: Session,
+}
+
+/// The threads for everything that waits.
+///
+/// # Errors
+/// When no thread can be started.
+pub(crate) fn runtime() -> Result<Runtime, AssembleError> {
+    Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("rfuse-io")
+        .build()
+        .map_err(|error| AssembleError::Io("start threads", error))
+}
+
+/// Opens the store and asks it for one name, so that a wrong credential or container shows before a mount does.
+///
+/// # Errors
+/// What the store said.
+pub(crate) async fn open_store(config: &StoreConfig) -> Result<Opened, StoreError> {
+    let opened = rfuse_store::open(config).await?;
+    look(&opened).await?;
+    Ok(opened)
+}
+
+/// The handle on the credential in use; none where none is needed.
+pub(crate) fn credential_control(_opened: &Opened) -> Option<&dyn CredentialControl> {
+    None
+}
+
+/// One small listing; how long it took.
+///
+/// # Errors
+/// What the store said.
+pub(crate) async fn look(opened: &Opened) -> Result<Duration, StoreError> {
+    let begun = Instant::now();
+    let everything = ObjectKey::from("");
+    let request =
+        ListRequest { prefix: &everything, delimited: true, token: None, limit: Some(1), urgency: Urgency::Demand };
+    opened.store.list(request).await?;
+    Ok(begun.elapsed())
+}
+
+/// Mounts what `config` names on `dir` and begins to serve it.
+///
+/// # Errors
+/// See [`AssembleError`]; nothing stays mounted then.
+pub(crate) fn assemble(config: MountConfig, dir: &Path, runtime: &Runtime) -> Result<Assembled, AssembleError> {
+    let opened = runtime.block_on(open_store(&config.store))?;
+    let cache = BlockCache::new(Arc::clone(&opened.store), &config.cache);
+    let files = FileSystem::new(Arc::clone(&opened.store), Arc::clone(&cache), &config.fs, runtime.handle().clone());
+    let door = AdapterConfig { deadline: config.fs.deadline, direct_io: false };
+    let adapter = Adapter::new(Arc::clone(&files), &door, runtime.handle().clone());
+    let (device, mount) = kernel::mount(dir, &mount_options(&config))?;
+    let session = Session::start(device, &adapter, &session_config(&config)).inspect_err(|_| {
+        let _ = kernel::unmount(&mount.target, kernel::Unmount::Lazy);
+    })?;
+    raise_read_ahead(&config, &mount);
+    let counters = session.counters();
+    let parts = Parts {
+        opened: Arc::new(opened),
+        cache,
+        files,
+        counters,
+        config: Arc::new(config),
+        mount,
+        since: Instant::now(),
+    };
+    Ok(Assembled { parts, session })
+}
+
+fn mount_options(config: &MountConfig) -> kernel::MountOptions {
+    kernel::MountOptions {
+        source: config.store.location.to_string(),
+        allow_other: config.mount.allow_other,
+        no_exec: !config.mount.allow_exec,
+        non_empty: config.mount.nonempty,
+        ..kernel::MountOptions::default()
+    }
+}
+
+fn session_config(config: &MountConfig) -> SessionConfig {
+    let default = SessionConfig::default();
+    SessionConfig {
+        workers: config.mount.threads.unwrap_or(default.workers),
+        read_ahead: read_ahead(config),
+        max_background: config.mount.max_background,
+    }
+}
+
+fn read_ahead(config: &MountConfig) -> u32 {
+    u32::try_from(config.mount.read_ahead).unwrap_or(u32::MAX)
+}
+
+/// The kernel's own default, which INIT can only lower.
+const KERNEL_READ_AHEAD: u32 = 128 << 10;
+
+fn raise_read_ahead(config: &MountConfig, mount: &Mount) {
+    let wanted = read_ahead(config);
+    let Some(entry) = mount.entry.as_ref().filter(|_| wanted > KERNEL_READ_AHEAD) else { return };
+    if let Err(error) = kernel::set_read_ahead(entry, wanted) {
+        tracing::warn!(%error, wanted, "read-ahead stays at 128KiB; more needs root");
+    }
+}

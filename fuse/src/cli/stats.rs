@@ -1,0 +1,62 @@
+//! `rfuse stats DIR`.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use rfuse_config::control::{Reply, Request, Statistics};
+
+use crate::ask::{ask, registered_name, statistics};
+use crate::outcome::Failure;
+use crate::process::say;
+use crate::screen;
+
+/// Show how a mount does: where reads are answered, what the store is asked.
+#[derive(Debug, Args)]
+pub(crate) struct StatsCommand {
+    /// The folder
+    dir: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// Print the text that Prometheus reads
+    #[arg(long, conflicts_with = "json")]
+    prometheus: bool,
+    /// Again every two seconds, until Ctrl-C
+    #[arg(short, long, conflicts_with = "prometheus")]
+    watch: bool,
+}
+
+const PATIENCE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_secs(2);
+
+impl StatsCommand {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let dir = registered_name(&self.dir);
+        if self.prometheus {
+            if let Reply::Metrics(text) = ask(&dir, Request::Metrics, PATIENCE)? {
+                say(text.trim_end());
+            }
+            return Ok(());
+        }
+        let mut before = self.show(&dir, None)?;
+        while self.watch {
+            std::thread::sleep(PAUSE);
+            if !self.json {
+                say("");
+            }
+            before = self.show(&dir, Some(&before))?;
+        }
+        Ok(())
+    }
+
+    fn show(&self, dir: &Path, before: Option<&Statistics>) -> Result<Statistics, Failure> {
+        let now = statistics(dir, PATIENCE)?;
+        if self.json {
+            say(serde_json::to_string(&now).unwrap_or_default());
+        } else {
+            say(screen::stats(&now, before));
+        }
+        Ok(now)
+    }
+}
