@@ -9,20 +9,16 @@ use rfuse_benches::server::{Behaviour, Catalogue, Server};
 use rfuse_block::{ByteRange, ObjectKey, Version};
 use rfuse_store::{Get, Landing, ListEntry, ListRequest, Store, StoreErrorKind, Urgency};
 
-fn server() -> Server {
+fn server(behaviour: Behaviour) -> Server {
     let mut catalogue = Catalogue::default();
     catalogue.add("bucket", "dir/big", 32 << 40);
     catalogue.add("bucket", "a b+c&d<é>", 100);
     catalogue.add_tree("tree", 6000, 11, 4096);
-    Server::start(catalogue, Behaviour::default(), 0, 1).expect("a free port")
+    Server::start(catalogue, behaviour, 0, 1).expect("a free port")
 }
 
 async fn open(server: &Server, cloud: Cloud, bucket: &str) -> Option<Arc<dyn Store>> {
     let config = config(server.address(), cloud, bucket);
-    if cloud == Cloud::S3 {
-        let (store, _credential) = rfuse_store::S3Store::open(&config).await.expect("the S3 store opens");
-        return Some(Arc::new(store));
-    }
     match rfuse_store::open(&config).await {
         Ok(opened) => Some(opened.store),
         Err(error) if error.kind == StoreErrorKind::Unsupported => {
@@ -56,7 +52,7 @@ async fn names(store: &dyn Store, prefix: &str, delimited: bool) -> (usize, usiz
 
 #[tokio::test]
 async fn both_stores_read_and_list_it() {
-    let server = server();
+    let server = server(Behaviour::default());
     for (cloud, pages) in [(Cloud::S3, 6), (Cloud::Azure, 2)] {
         let Some(store) = open(&server, cloud, "bucket").await else { continue };
         let key = ObjectKey::from("dir/big");
@@ -78,5 +74,28 @@ async fn both_stores_read_and_list_it() {
         let tree = open(&server, cloud, "tree").await.unwrap();
         assert_eq!(names(&*tree, "", false).await, (6000, 0, pages));
         assert_eq!(names(&*tree, "", true).await, (0, 10, 1));
+    }
+}
+
+#[tokio::test]
+async fn one_request_in_five_failing_costs_requests_but_no_byte() {
+    let behaviour = Behaviour { faults: 0.2, seed: 6, per_block: true, ..Behaviour::default() };
+    let server = server(behaviour);
+    for cloud in [Cloud::S3, Cloud::Azure] {
+        let Some(store) = open(&server, cloud, "bucket").await else { continue };
+        server.reset();
+        let key = ObjectKey::from("dir/big");
+        let seed = pattern::seed_of("bucket", "dir/big");
+        for round in 0..200 {
+            let offset = round * 7_654_321;
+            let mut block = vec![0; 4096];
+            let range = ByteRange::at(offset, 4096);
+            let get = Get { key: &key, version: None, range, urgency: Urgency::Demand };
+            store.get(get, &mut Landing::one(&mut block)).await.unwrap();
+            assert_eq!(pattern::first_difference(seed, offset, &block), None);
+        }
+        let stats = server.stats();
+        assert!(stats.faults.iter().all(|count| *count > 0), "{stats:?}");
+        assert!(stats.gets > 200 && stats.gets_per_block_max <= 10, "{stats:?}");
     }
 }
