@@ -53,6 +53,9 @@ pub fn unmount(target: &Path, how: Unmount) -> Result<(), UnmountError> {
     let entry = find(target)?;
     if how == Unmount::Force {
         abort(&entry)?;
+        if mount_table::on(&entry.target)?.is_none_or(|now| now.minor != entry.minor) {
+            return Ok(());
+        }
     }
     let lazy = how != Unmount::Plain;
     // NOFOLLOW: the path is real already, and a link put there since must not be followed.
@@ -67,18 +70,25 @@ pub fn unmount(target: &Path, how: Unmount) -> Result<(), UnmountError> {
     }
 }
 
-/// Ends the connection behind `entry`: every waiting and later request fails at once.
+/// Ends the connection behind `entry`: every waiting and later request fails at once. It stays mounted, unless
+/// nobody uses it.
 ///
 /// # Errors
-/// Not permitted; or the connection is gone, which is `NotMounted`.
+/// Not permitted; or nothing is mounted there any more.
 pub fn abort(entry: &MountEntry) -> Result<(), UnmountError> {
     // The minor device number names the connection, and the mount table knows it without touching the mount.
+    // The control file system is not mounted everywhere; where it is, it serves people who are not root too.
     let path = format!("/sys/fs/fuse/connections/{}/abort", entry.minor);
-    std::fs::write(path, "1").map_err(|error| match error.kind() {
-        io::ErrorKind::PermissionDenied => UnmountError::NotPermitted,
-        io::ErrorKind::NotFound => UnmountError::NotMounted,
-        _ => error.into(),
-    })
+    if std::fs::write(path, "1").is_ok() {
+        return Ok(());
+    }
+    // To the kernel, forced unmounting is aborting; then it goes on as any unmounting and may find it busy.
+    match rustix::mount::unmount(&entry.target, UnmountFlags::FORCE | UnmountFlags::NOFOLLOW) {
+        Ok(()) | Err(Errno::BUSY) => Ok(()),
+        Err(Errno::PERM) => Err(UnmountError::NotPermitted),
+        Err(Errno::INVAL) => Err(UnmountError::NotMounted),
+        Err(errno) => Err(io::Error::from(errno).into()),
+    }
 }
 
 /// The FUSE mount that `target` means, resolving links only as far as a mount cannot hang it.
