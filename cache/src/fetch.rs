@@ -235,3 +235,98 @@ fn broken() -> CacheError {
     let message = "the fetch ended in a defect of rfuse: read again, and report what the log says";
     CacheError::Store(Arc::new(StoreError::new(StoreErrorKind::Other, Operation::Get, message)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::pool::Pool;
+    use futures_util::FutureExt;
+    use rfuse_block::BlockSize;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+    use tokio::sync::oneshot;
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Polls `waiter`; whether it has the blocks, and what counts the times it is woken.
+    fn poll(waiter: &mut Waiter) -> (bool, Arc<Woken>) {
+        let woken = Arc::new(Woken::default());
+        let outcome = Pin::new(waiter).poll(&mut Context::from_waker(&Waker::from(woken.clone())));
+        (matches!(outcome, Poll::Ready(Ok(_))), woken)
+    }
+
+    /// A fetch of two blocks that ends when told to.
+    fn fetch() -> (Arc<Fetch>, Waiter, oneshot::Sender<()>, Arc<Pool>) {
+        let pool = Pool::new(BlockSize::MIN, 4);
+        let (fetch, mut waiter) = Fetch::new(BlockIndex(5));
+        waiter.wants(2);
+        let (tell, told) = oneshot::channel();
+        let slots = pool.take(2).unwrap();
+        fetch.start(async move {
+            let _ = told.await;
+            Ok(slots.freeze())
+        });
+        (fetch, waiter, tell, pool)
+    }
+
+    #[test]
+    fn only_the_driver_is_woken_while_it_runs_and_everybody_at_the_end() {
+        let (fetch, mut leader, tell, _pool) = fetch();
+        let mut follower = fetch.join(BlockIndex(6), 1).unwrap();
+        let (_, leads) = poll(&mut leader);
+        let (_, follows) = poll(&mut follower);
+        tell.send(()).unwrap();
+        assert_eq!((leads.0.load(Ordering::SeqCst), follows.0.load(Ordering::SeqCst)), (1, 0));
+        assert!(poll(&mut leader).0);
+        assert_eq!(follows.0.load(Ordering::SeqCst), 1);
+        assert!(fetch.join(BlockIndex(5), 1).is_none());
+        assert_eq!(follower.now_or_never().unwrap().unwrap().count(), 1);
+    }
+
+    #[test]
+    fn the_seat_is_passed_on_even_by_one_who_was_offered_it_and_leaves() {
+        let (fetch, mut leader, tell, _pool) = fetch();
+        let mut others: Vec<Waiter> = (0..3).map(|_| fetch.join(BlockIndex(5), 2).unwrap()).collect();
+        poll(&mut leader);
+        let woken: Vec<_> = others.iter_mut().map(|waiter| poll(waiter).1).collect();
+        let count = |i: usize| woken[i].0.load(Ordering::SeqCst);
+        drop(leader);
+        assert_eq!((count(0), count(1), count(2)), (1, 0, 0));
+        drop(others.remove(0));
+        assert_eq!((count(1), count(2)), (1, 0));
+        tell.send(()).unwrap();
+        assert!(poll(&mut others[0]).0);
+        assert_eq!(count(2), 1);
+    }
+
+    #[test]
+    fn the_work_goes_with_the_last_waiter() {
+        let (fetch, leader, tell, pool) = fetch();
+        let follower = fetch.join(BlockIndex(5), 1).unwrap();
+        drop(leader);
+        assert!(!tell.is_closed());
+        drop(follower);
+        assert!(tell.is_closed() && fetch.join(BlockIndex(5), 1).is_none());
+        assert_eq!(pool.free_count(), 4);
+    }
+
+    #[test]
+    fn a_panic_is_told_to_the_others_as_an_error() {
+        let (fetch, mut leader) = Fetch::new(BlockIndex(0));
+        fetch.start(async { panic!("a defect") });
+        let mut follower = fetch.join(BlockIndex(0), 1).unwrap();
+        poll(&mut follower);
+        let driving = std::panic::AssertUnwindSafe(move || {
+            poll(&mut leader);
+        });
+        assert!(std::panic::catch_unwind(driving).is_err());
+        assert!(follower.now_or_never().unwrap().is_err());
+    }
+}

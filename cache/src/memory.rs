@@ -9,6 +9,7 @@ pub(crate) mod eviction;
 pub(crate) mod free;
 pub(crate) mod ghost;
 pub(crate) mod index;
+pub(crate) mod line;
 pub(crate) mod pool;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -133,7 +134,7 @@ impl MemoryTier {
     ///
     /// While somebody waits in line nobody else gets a slot.
     pub(crate) fn try_take(&self, count: usize) -> Option<Slots> {
-        if self.pool.is_wanted() { None } else { self.take(count) }
+        if self.pool.line().is_waiting() { None } else { self.take(count) }
     }
 
     /// Waits for `count` slots, first come, first served. Only for those who hold no block: who waits while he
@@ -141,7 +142,7 @@ impl MemoryTier {
     pub(crate) async fn wait_for(&self, count: usize) -> Slots {
         debug_assert!(count <= self.capacity());
         self.waits.fetch_add(1, Ordering::Relaxed);
-        self.pool.wait_for(|| self.take(count)).await
+        self.pool.line().wait_for(|| self.take(count)).await
     }
 
     fn take(&self, count: usize) -> Option<Slots> {

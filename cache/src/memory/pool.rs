@@ -10,16 +10,16 @@
 
 use std::fmt;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rfuse_block::BlockSize;
 use rustix::mm::{Advice, MapFlags, ProtFlags};
 use smallvec::SmallVec;
-use tokio::sync::{Notify, Semaphore};
 use zerocopy::{FromZeros, KnownLayout};
 
 use crate::memory::free::{FreeSlots, Run, Runs, push_run};
+use crate::memory::line::Line;
 
 /// Readers of a slot, in the low bits of its state.
 const READERS: u32 = (1 << 24) - 1;
@@ -57,14 +57,6 @@ pub(crate) struct Pool {
     slots: Box<[Slot]>,
     free: Mutex<FreeSlots>,
     line: Line,
-}
-
-/// Those who wait for slots: the first in line is woken whenever a slot may have become free.
-#[derive(Debug)]
-struct Line {
-    waiting: AtomicUsize,
-    turn: Semaphore,
-    changed: Notify,
 }
 
 #[derive(Debug)]
@@ -115,7 +107,7 @@ impl Pool {
             block_size,
             slots: <[Slot]>::new_box_zeroed_with_elems(slots as usize).expect("the table of slots fits in memory"),
             free: Mutex::new(FreeSlots::full(slots)),
-            line: Line { waiting: AtomicUsize::new(0), turn: Semaphore::new(1), changed: Notify::new() },
+            line: Line::new(),
         })
     }
 
@@ -139,9 +131,9 @@ impl Pool {
         &self.slots[slot as usize]
     }
 
-    /// Whether somebody waits for slots.
-    pub(crate) fn is_wanted(&self) -> bool {
-        self.line.waiting.load(Ordering::SeqCst) > 0
+    /// Those who wait for slots.
+    pub(crate) fn line(&self) -> &Line {
+        &self.line
     }
 
     /// Takes `count` free slots, or says how many are missing.
@@ -151,19 +143,6 @@ impl Pool {
         let runs = free.take(count).ok_or(count - free_count.min(count))?;
         drop(free);
         Ok(Slots { blocks: Blocks { pool: self.clone(), runs } })
-    }
-
-    /// Waits in line until `attempt` succeeds; it is repeated whenever a slot has become free or idle.
-    pub(crate) async fn wait_for<T>(&self, mut attempt: impl FnMut() -> Option<T>) -> T {
-        let _counted = Waiting::new(&self.line.waiting);
-        // The semaphore lives as long as the pool and is never closed; were it, the line would only be unfair.
-        let _turn = self.line.turn.acquire().await;
-        loop {
-            if let Some(value) = attempt() {
-                return value;
-            }
-            self.line.changed.notified().await;
-        }
     }
 
     /// The block table holds `slot` from now on, if it is frozen and somebody still reads it.
@@ -215,8 +194,8 @@ impl Pool {
     /// Takes one reader away from a slot that has one: whether the slot is free now.
     fn unshare(&self, slot: u32) -> bool {
         let before = self.slots[slot as usize].state.fetch_sub(1, Ordering::SeqCst);
-        if before & READERS == 1 && before & RESIDENT != 0 && self.is_wanted() {
-            self.line.changed.notify_one();
+        if before & READERS == 1 && before & RESIDENT != 0 {
+            self.line.changed();
         }
         before & READERS == 1 && before & RESIDENT == 0
     }
@@ -229,9 +208,7 @@ impl Pool {
             free.insert(slot);
         }
         drop(free);
-        if self.is_wanted() {
-            self.line.changed.notify_one();
-        }
+        self.line.changed();
     }
 
     fn free(&self) -> MutexGuard<'_, FreeSlots> {
@@ -249,22 +226,6 @@ impl Pool {
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Pool({} of {} blocks of {} free)", self.free_count(), self.capacity(), self.block_size)
-    }
-}
-
-/// Counts one who waits, also when he gives up.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn new(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::SeqCst);
-        Self(count)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -436,4 +397,59 @@ fn split_runs(runs: &[Run], count: usize) -> (Runs, Runs) {
     }
     assert_eq!(missing, 0, "no more slots than there are");
     (front, back)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_is_free_once_both_its_readers_and_the_table_let_go() {
+        for table_first in [true, false] {
+            let pool = Pool::new(BlockSize::MIN, 4);
+            let blocks = pool.take(1).unwrap().freeze();
+            let slot = blocks.slots().next().unwrap();
+            pool.keep(slot);
+            let second = blocks.clone();
+            assert_eq!(pool.standing(slot), Standing::Busy);
+            if table_first {
+                assert!(!pool.unkeep(slot));
+            }
+            drop(blocks);
+            assert_eq!(pool.free_count(), 3);
+            drop(second);
+            if !table_first {
+                assert_eq!(pool.standing(slot), Standing::Idle(0));
+                assert!(pool.unkeep(slot));
+            }
+            assert_eq!(pool.free_count(), 4);
+            assert!(!Blocks::none(&pool).push_shared(slot, true), "what is free is not shared");
+            assert!(!pool.unkeep(slot), "what is free is not freed again");
+        }
+    }
+
+    #[test]
+    fn what_lands_in_slots_is_read_from_blocks_whole_and_in_parts() {
+        let pool = Pool::new(BlockSize::MIN, 8);
+        let mut apart: Vec<Slots> = (0..8).map(|_| pool.take(1).unwrap()).collect();
+        // Free every other slot, so that what is taken next lies in pieces.
+        let mut index = 0;
+        apart.retain(|_| {
+            index += 1;
+            index % 2 == 0
+        });
+        let mut slots = pool.take(4).unwrap();
+        let tail = slots.split_front(1);
+        drop(tail);
+        for (number, buffer) in slots.buffers(2 * 4096 + 10).into_iter().enumerate() {
+            buffer.fill(number as u8 + 1);
+        }
+        let blocks = slots.freeze();
+        let lengths: Vec<(u8, usize)> = blocks.pieces(4000, 5000).map(|piece| (piece[0], piece.len())).collect();
+        assert_eq!(lengths, [(1, 96), (2, 4096), (3, 808)]);
+        let part = blocks.part(1, 1);
+        drop(blocks);
+        assert_eq!(part.pieces(0, 4096).next().unwrap(), [2; 4096]);
+        assert_eq!(pool.free_count(), 3);
+    }
 }
