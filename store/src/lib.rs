@@ -6,6 +6,8 @@
 //! can put any of them around any other. Files and blocks are unknown here.
 
 mod around;
+#[cfg(feature = "testing")]
+pub mod conformance;
 #[allow(dead_code, reason = "the stores that keep theirs in it are being written")]
 mod credential;
 mod error;
