@@ -1,4 +1,10 @@
 //! The S3 store against a real server that checks signatures and preconditions.
+//!
+//! Written for versitygw 1.8.0, which keeps objects as files and therefore cannot show what S3 does with every
+//! name: it stores `a//b` as `a/b`, `./x` and `/x` as `x` and `a/../b` as `b`, refuses `dir/` with a body, `dir/x`
+//! beside an object `dir`, NUL, and names with more than 255 bytes between slashes, and lists control
+//! characters as U+FFFD. It also knows neither `encoding-type` nor conditions on CopyObject. That our side sends
+//! such names exactly is shown by the store's unit tests, request line by request line.
 
 #[path = "support/s3_server.rs"]
 mod s3_server;
