@@ -6,6 +6,8 @@
 //! characters as U+FFFD. It also knows neither `encoding-type` nor conditions on CopyObject. That our side sends
 //! such names exactly is shown by the store's unit tests, request line by request line.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[path = "support/s3_server.rs"]
 mod s3_server;
 
