@@ -116,3 +116,60 @@ impl From<std::sync::Arc<StoreError>> for FsError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rfuse_store::Operation;
+    use std::time::Duration;
+
+    fn store(kind: StoreErrorKind) -> FsError {
+        std::sync::Arc::new(StoreError::new(kind, Operation::Get, "in a test").about(&ObjectKey::from("k"))).into()
+    }
+
+    #[test]
+    fn every_failure_has_its_error_number() {
+        use StoreErrorKind as Kind;
+        let table = [
+            (FsError::NotFound, Errno::NOENT),
+            (FsError::NotADirectory, Errno::NOTDIR),
+            (FsError::IsADirectory, Errno::ISDIR),
+            (FsError::ReadOnly, Errno::ROFS),
+            (FsError::Unknown(7), Errno::STALE),
+            (FsError::BadName, Errno::NAMETOOLONG),
+            (FsError::NoAttribute, Errno::NODATA),
+            (FsError::Unsupported("locking"), Errno::OPNOTSUPP),
+            (FsError::Invalid("whence"), Errno::INVAL),
+            (FsError::Denied, Errno::ACCESS),
+            (FsError::Stale(ObjectKey::from("k")), Errno::STALE),
+            (FsError::Deadline(Duration::from_secs(30)), Errno::IO),
+            (FsError::Interrupted, Errno::INTR),
+            (store(Kind::NotFound), Errno::NOENT),
+            (store(Kind::NoContainer), Errno::NOENT),
+            (store(Kind::NoHost), Errno::IO),
+            (store(Kind::Denied), Errno::ACCESS),
+            (store(Kind::Expired), Errno::ACCESS),
+            (store(Kind::BadCredential), Errno::ACCESS),
+            (store(Kind::NoCredential), Errno::ACCESS),
+            (store(Kind::ClockSkew), Errno::ACCESS),
+            (store(Kind::Changed), Errno::STALE),
+            (store(Kind::Exists), Errno::EXIST),
+            (store(Kind::PastEnd), Errno::IO),
+            (store(Kind::Throttled), Errno::IO),
+            (store(Kind::Unavailable), Errno::IO),
+            (store(Kind::Unreachable), Errno::IO),
+            (store(Kind::Tls), Errno::IO),
+            (store(Kind::Cut), Errno::IO),
+            (store(Kind::TimedOut), Errno::IO),
+            (store(Kind::Malformed), Errno::IO),
+            (store(Kind::WrongEndpoint), Errno::IO),
+            (store(Kind::BadName), Errno::INVAL),
+            (store(Kind::Unsupported), Errno::OPNOTSUPP),
+            (store(Kind::Full), Errno::NOSPC),
+            (store(Kind::Other), Errno::IO),
+        ];
+        for (error, errno) in table {
+            assert_eq!(error.errno(), errno, "{error:?}");
+        }
+    }
+}

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use rfuse_block::ObjectId;
+
 use crate::inodes::Node;
 use crate::{Answer, FileSystem, FsError, Inode};
 
@@ -13,27 +15,41 @@ const VERSION: &[u8] = b"user.rfuse.version";
 const CONTENT_TYPE: &[u8] = b"user.rfuse.content_type";
 /// The object's key, or the directory's prefix, byte for byte.
 const KEY: &[u8] = b"user.rfuse.key";
+/// Bytes in memory, a slash, and bytes in all.
+const CACHE: &[u8] = b"user.rfuse.cache";
+
+/// What files have.
+const NAMES: [&[u8]; 5] = [ETAG, VERSION, CONTENT_TYPE, KEY, CACHE];
 
 impl FileSystem {
     /// The value of an extended attribute.
     pub fn getxattr(self: &Arc<Self>, inode: Inode, name: &[u8]) -> Answer<Vec<u8>> {
         // The kernel asks for names such as security.capability on many occasions: no request for those.
-        if ![ETAG, VERSION, CONTENT_TYPE, KEY].contains(&name) {
+        if !NAMES.contains(&name) {
             return Answer::Ready(Err(FsError::NoAttribute));
         }
         if name == CONTENT_TYPE {
             return self.content_type(inode);
         }
         let name = name.to_vec();
-        self.with_fresh(inode, move |_, node| value(node, &name).ok_or(FsError::NoAttribute))
+        self.with_fresh(inode, move |fs, node| {
+            let value = if name == CACHE { fs.cache_state(node) } else { value(node, &name) };
+            value.ok_or(FsError::NoAttribute)
+        })
     }
 
     /// The names of the extended attributes.
     pub fn listxattr(self: &Arc<Self>, inode: Inode) -> Answer<Vec<Vec<u8>>> {
         self.with_fresh(inode, |_, node| {
-            let names: &[&[u8]] = if node.is_directory { &[KEY] } else { &[ETAG, VERSION, CONTENT_TYPE, KEY] };
+            let names: &[&[u8]] = if node.is_directory { &[KEY] } else { &NAMES };
             Ok(names.iter().map(|name| name.to_vec()).collect())
         })
+    }
+
+    fn cache_state(&self, node: &Node) -> Option<Vec<u8>> {
+        let meta = node.state().meta.clone()?;
+        let object = self.cache.pin(ObjectId { key: node.key.clone(), version: meta.version }, meta.size);
+        Some(format!("{}/{}", self.cache.resident(&object), meta.size).into_bytes())
     }
 
     fn content_type(self: &Arc<Self>, inode: Inode) -> Answer<Vec<u8>> {
