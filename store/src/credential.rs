@@ -13,7 +13,6 @@ use async_trait::async_trait;
 
 use crate::StoreError;
 
-#[allow(unused_imports, reason = "the stores that watch a file are being written")]
 pub(crate) use watch::{INTERVAL, Watched, watch};
 
 /// What asking for a fresh credential came to.
@@ -66,25 +65,6 @@ impl<T> CredentialCell<T> {
 impl<T> fmt::Debug for CredentialCell<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("CredentialCell(***)")
-    }
-}
-
-/// A credential that never changes and never expires: none at all, or a key given outright.
-#[derive(Debug)]
-pub(crate) struct Fixed(pub(crate) &'static str);
-
-#[async_trait]
-impl CredentialControl for Fixed {
-    fn describe(&self) -> String {
-        self.0.to_owned()
-    }
-
-    fn expiry(&self) -> Option<SystemTime> {
-        None
-    }
-
-    async fn reload(&self) -> Result<Reloaded, StoreError> {
-        Ok(Reloaded::Unchanged)
     }
 }
 

@@ -6,16 +6,15 @@
 //! can put any of them around any other. Files and blocks are unknown here.
 
 mod around;
+mod azure;
 #[cfg(feature = "testing")]
 pub mod conformance;
-#[allow(dead_code, reason = "the stores that keep theirs in it are being written")]
 mod credential;
 mod error;
 #[cfg(any(test, feature = "testing"))]
 mod faulty;
 mod hedge;
 mod histogram;
-#[allow(dead_code, reason = "the stores that send through it are being written")]
 mod http;
 mod landing;
 mod limit;
@@ -31,6 +30,7 @@ mod retry;
 mod s3;
 mod store;
 
+pub use azure::AzureStore;
 pub use credential::{CredentialControl, Reloaded};
 pub use error::{Operation, StoreError, StoreErrorKind};
 #[cfg(any(test, feature = "testing"))]

@@ -8,40 +8,51 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use crate::credential::CredentialControl;
+use crate::StoreErrorKind;
+use crate::credential::{CredentialControl, Reloaded};
 
 /// How often a credential file is looked at.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(3);
 
 /// A credential whose source is a file.
 pub(crate) trait Watched: CredentialControl + 'static {
-    /// The file, or the folder that holds it.
-    fn path(&self) -> PathBuf;
+    /// The file, or the folder that holds it; none when this one does not come from a file.
+    fn path(&self) -> Option<PathBuf>;
 }
 
 /// Reloads `control` whenever its file changes, looking every `interval`, for as long as somebody else holds
-/// it. A file that is refused is tried again when it changes, and logged once.
+/// it. A refused content is logged once, and tried again when time may heal it or the file changes.
 pub(crate) fn watch<C: Watched>(control: &Arc<C>, interval: Duration) {
-    let weak = Arc::downgrade(control);
-    let seen = Stamp::of(&control.path());
-    tokio::spawn(look(weak, seen, interval));
+    if let Some(path) = control.path() {
+        tokio::spawn(look(Arc::downgrade(control), path, interval));
+    }
 }
 
-async fn look<C: Watched>(control: Weak<C>, mut seen: Option<Stamp>, interval: Duration) {
+async fn look<C: Watched>(control: Weak<C>, path: PathBuf, interval: Duration) {
+    // None at first: the file may have changed since it was read.
+    let mut settled: Option<Stamp> = None;
+    let mut refused: Option<Stamp> = None;
     loop {
         tokio::time::sleep(interval).await;
         let Some(control) = control.upgrade() else { return };
-        let now = Stamp::of(&control.path());
-        if now == seen {
+        let now = Stamp::of(&path);
+        // While the file is away, between two steps of a replacement, nothing is to be done.
+        if now.is_none() || now == settled {
             continue;
         }
-        // While the file is away (between two steps of a replacement) the old stamp is kept.
-        let Some(now) = now else { continue };
-        seen = Some(now);
         match control.reload().await {
-            Ok(outcome) => tracing::info!(source = %control.describe(), ?outcome, "credential file changed"),
+            Ok(Reloaded::Unchanged) => settled = now,
+            Ok(Reloaded::Swapped) => {
+                settled = now;
+                tracing::info!(source = %control.describe(), "new credential tested and in use");
+            }
             Err(error) => {
-                tracing::warn!(source = %control.describe(), %error, "new credential refused, the old one stays in use");
+                let heals = error.kind.is_transient() || error.kind == StoreErrorKind::ClockSkew;
+                settled = if heals { settled } else { now };
+                if refused != now {
+                    refused = now;
+                    tracing::warn!(source = %control.describe(), %error, "new credential refused, the old one stays in use");
+                }
             }
         }
     }

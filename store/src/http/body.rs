@@ -10,7 +10,7 @@ use hyper::body::{Body as _, Incoming};
 use rfuse_block::Version;
 use tokio::time::timeout;
 
-use super::content_range::ContentRange;
+use super::content_range::{ContentRange, stated_size};
 use super::failure;
 use crate::{Fetched, Get, Landing, Operation, StoreError, StoreErrorKind};
 
@@ -24,10 +24,14 @@ pub(super) async fn land(
 ) -> Result<Fetched, StoreError> {
     let malformed = |message: &str| StoreError::new(StoreErrorKind::Malformed, operation, message);
     let version = version_of(operation, response.headers(), get)?;
-    let held = held_bytes(&response, get).ok_or_else(|| malformed("the answer is for other bytes than asked"))?;
-    if held.range.start() != get.range.start() || held.range.end() > get.range.end() {
-        return Err(malformed("the answer is for other bytes than asked"));
-    }
+    let held = match held_bytes(&response, get) {
+        Some(held) if held.range.start() == get.range.start() && held.range.end() <= get.range.end() => held,
+        _ if starts_past_the_end(response.headers(), get) => {
+            let message = "the range starts after the end of the object";
+            return Err(StoreError::new(StoreErrorKind::PastEnd, operation, message));
+        }
+        _ => return Err(malformed("the answer is for other bytes than asked")),
+    };
     if get.version.is_none() {
         landing.pin(&version);
     }
@@ -111,4 +115,10 @@ fn held_bytes(response: &Response<Incoming>, get: &Get<'_>) -> Option<ContentRan
         }
         _ => None,
     }
+}
+
+/// Whether the answer says that the object ends before the range begins.
+fn starts_past_the_end(headers: &HeaderMap, get: &Get<'_>) -> bool {
+    let size = headers.get(CONTENT_RANGE).and_then(|value| stated_size(value.as_bytes()));
+    size.is_some_and(|size| size <= get.range.start())
 }

@@ -20,6 +20,12 @@ impl ContentRange {
     }
 }
 
+/// The size that a `Content-Range` states, however odd its bounds are: emulators answer a range past the end with
+/// a 206 for `bytes 10-9/10`.
+pub(super) fn stated_size(text: &[u8]) -> Option<u64> {
+    number(std::str::from_utf8(text).ok()?.rsplit_once('/')?.1)
+}
+
 /// Digits only: `u64::from_str` would take a sign as well.
 fn number(text: &str) -> Option<u64> {
     if text.bytes().all(|b| b.is_ascii_digit()) { text.parse().ok() } else { None }
@@ -52,5 +58,6 @@ mod tests {
         {
             assert_eq!(ContentRange::parse(odd.as_bytes()), None, "{odd}");
         }
+        assert_eq!(stated_size(b"bytes 10-9/10"), Some(10));
     }
 }

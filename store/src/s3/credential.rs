@@ -262,8 +262,8 @@ impl CredentialControl for Credentials {
 }
 
 impl Watched for Credentials {
-    fn path(&self) -> PathBuf {
-        self.cell.get().loaded.as_ref().and_then(|loaded| loaded.file.clone()).unwrap_or_default()
+    fn path(&self) -> Option<PathBuf> {
+        self.cell.get().loaded.as_ref().and_then(|loaded| loaded.file.clone())
     }
 }
 
