@@ -266,7 +266,7 @@ fn civil(day: u64) -> (u64, u64, u64) {
 }
 
 fn keyed(key: &[u8]) -> Hmac<Sha256> {
-    <Hmac<Sha256> as hmac::Mac>::new_from_slice(key).expect("HMAC takes a key of any length")
+    <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(key).expect("HMAC takes a key of any length")
 }
 
 fn hex(bytes: &[u8; 32]) -> [u8; 64] {
