@@ -9,8 +9,8 @@ use std::sync::Arc;
 use rfuse_config::{Limits, Location, StoreConfig};
 
 use crate::{
-    CredentialControl, Gate, Hedged, Limited, LocalStore, MemoryStore, Meter, Metered, Operation, Prefixed, Retrying,
-    S3Store, Store, StoreError, StoreErrorKind,
+    AzureStore, CredentialControl, Gate, Hedged, Limited, LocalStore, MemoryStore, Meter, Metered, Prefixed, Retrying,
+    S3Store, Store, StoreError,
 };
 
 /// A store with everything around it, and the handles on what is around it.
@@ -57,9 +57,9 @@ pub async fn open(config: &StoreConfig) -> Result<Opened, StoreError> {
             let (store, credential) = S3Store::open(config).await?;
             (Arc::new(store), prefix, Some(credential))
         }
-        Location::Azure { .. } => {
-            let text = "this kind of location cannot be opened yet";
-            return Err(StoreError::new(StoreErrorKind::Unsupported, Operation::Head, text));
+        Location::Azure { prefix, .. } => {
+            let (store, credential) = AzureStore::open(config).await?;
+            (Arc::new(store), prefix, Some(credential))
         }
     };
     Ok(Opened { credential, ..Opened::around(inner, prefix, &config.limits) })
@@ -70,7 +70,7 @@ mod tests {
     use rfuse_block::{ByteRange, ObjectKey};
 
     use super::*;
-    use crate::{Fault, Faulty, Get, Landing, Urgency};
+    use crate::{Fault, Faulty, Get, Landing, Operation, Urgency};
 
     #[tokio::test(start_paused = true)]
     async fn each_try_is_metered_and_no_place_is_held_between_tries() {

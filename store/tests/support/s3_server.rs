@@ -77,7 +77,7 @@ impl Server {
 }
 
 fn mac(key: &[u8], text: &str) -> Vec<u8> {
-    Hmac::<Sha256>::new_from_slice(key).unwrap().chain_update(text).finalize().into_bytes().to_vec()
+    <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(key).unwrap().chain_update(text).finalize().into_bytes().to_vec()
 }
 
 fn hex(bytes: &[u8]) -> String {
