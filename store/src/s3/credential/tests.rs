@@ -1,7 +1,6 @@
 //! Every source of credentials, with an environment, files and issuers made for the test.
 
 use std::collections::HashMap;
-use std::path::Path;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -396,5 +395,5 @@ async fn a_changed_file_is_refused_when_the_store_cannot_be_asked() {
     let world = world.with_file("c", &format!("[a]\n{}", key_pair("NEW")));
     assert_eq!(credentials.reload().await.unwrap_err().kind, StoreErrorKind::Unreachable);
     assert_eq!(credentials.cell.get().loaded.as_ref().unwrap().id, "OLD");
-    assert_eq!(Watched::path(&*credentials), Some(world.path("c").into()));
+    assert_eq!(Watched::path(&*credentials), Some(world.path("c")));
 }
