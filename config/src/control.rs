@@ -157,8 +157,8 @@ pub struct StoreNumbers {
     pub requests: Vec<RequestCount>,
     /// Bytes of bodies received.
     pub received_bytes: u64,
-    /// Requests sent again.
-    pub retries: u64,
+    /// Requests that failed, each try of a retry counted.
+    pub failed: u64,
     /// Requests under way now.
     pub in_flight: u64,
     /// Requests under way at most.

@@ -75,8 +75,8 @@ pub(crate) async fn open_store(config: &StoreConfig) -> Result<Opened, StoreErro
 }
 
 /// The handle on the credential in use; none where none is needed.
-pub(crate) fn credential_control(_opened: &Opened) -> Option<&dyn CredentialControl> {
-    None
+pub(crate) fn credential_control(opened: &Opened) -> Option<&dyn CredentialControl> {
+    opened.credential.as_deref()
 }
 
 /// One small listing; how long it took.

@@ -19,7 +19,6 @@ pub(crate) fn text(s: &Statistics) -> String {
     }
     out.head("rfuse_store_bytes_total", "counter", "Bytes of bodies.");
     out.value("rfuse_store_bytes_total{direction=\"received\"}", s.store.received_bytes as f64);
-    out.one("rfuse_store_retries_total", "counter", "Requests sent again.", s.store.retries as f64);
     out.head("rfuse_store_request_seconds", "summary", "Time from request to last byte.");
     for one in &s.store.latency {
         out.value(&format!("rfuse_store_request_seconds{{op=\"{}\",quantile=\"0.5\"}}", one.op), one.p50);

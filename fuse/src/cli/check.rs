@@ -1,12 +1,11 @@
 //! `rfuse check URL`: would it work?
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Args;
-use rfuse_block::{ByteRange, ObjectKey};
 use rfuse_config::Secret;
-use rfuse_store::{Get, Landing, ListEntry, ListRequest, ObjectMeta, Opened, StoreError, Urgency};
+use rfuse_store::Opened;
 use serde::Serialize;
 
 use super::setting_flags::SettingFlags;
@@ -67,10 +66,14 @@ impl CheckCommand {
         let runtime = assemble::runtime()?;
         let opened = runtime.block_on(rfuse_store::open(&config.store))?;
         self.found(findings, "credential", credential(&opened));
-        let took = runtime.block_on(assemble::look(&opened))?;
-        self.found(findings, "list", format!("the store answers in {:.1} ms", millis(took)));
-        let read = runtime.block_on(read_one(&opened))?;
-        self.found(findings, "read", read.unwrap_or_else(|| "nothing here to read yet".to_owned()));
+        let probe = runtime.block_on(rfuse_store::probe(&*opened.store))?;
+        self.found(findings, "list", format!("the store answers in {:.1} ms", millis(probe.list_took)));
+        let read = match probe.read.transpose()? {
+            Some(read) => format!("{} bytes of {} in {:.1} ms", read.bytes, read.key, millis(read.took)),
+            None if probe.is_empty => "nothing here yet".to_owned(),
+            None => "no object with bytes among the first names".to_owned(),
+        };
+        self.found(findings, "read", read);
         Ok(())
     }
 
@@ -93,26 +96,4 @@ fn credential(opened: &Opened) -> String {
 
 fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
-}
-
-/// Reads up to 4 KiB of the first object that holds any.
-async fn read_one(opened: &Opened) -> Result<Option<String>, StoreError> {
-    let everything = ObjectKey::from("");
-    let request =
-        ListRequest { prefix: &everything, delimited: false, token: None, limit: Some(100), urgency: Urgency::Demand };
-    let page = opened.store.list(request).await?;
-    let Some(object) = page.entries.into_iter().find_map(with_bytes) else { return Ok(None) };
-    let range = ByteRange::new(0, object.size.min(4096));
-    let mut buffer = vec![0; usize::try_from(range.length()).unwrap_or(4096)];
-    let begun = Instant::now();
-    let get = Get { key: &object.key, version: Some(&object.version), range, urgency: Urgency::Demand };
-    opened.store.get(get, &mut Landing::one(&mut buffer)).await?;
-    Ok(Some(format!("{} bytes of {} in {:.1} ms", range.length(), object.key, millis(begun.elapsed()))))
-}
-
-fn with_bytes(entry: ListEntry) -> Option<ObjectMeta> {
-    match entry {
-        ListEntry::Object(meta) if meta.size > 0 && !meta.is_directory => Some(meta),
-        _ => None,
-    }
 }

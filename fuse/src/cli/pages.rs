@@ -86,9 +86,52 @@ fn write_pages(dir: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
+/// `docs/settings.md`: the reference of the settings.
+#[cfg(test)]
+fn settings_page() -> String {
+    use rfuse_config::{ALIASES, Group, SETTINGS};
+    use std::fmt::Write as _;
+
+    let mut text = "# Settings\n\nMade from the table that also makes the flags; `RFUSE_UPDATE_DOCS=1 cargo test -p rfuse-fuse settings` \
+        writes it.\nDefaults < `/etc/rfuse/config.toml` < `$XDG_CONFIG_HOME/rfuse/config.toml` < `--config FILE` < `[mount.NAME]` in \
+        them < environment < flags and the URL.\nA volume attribute has the same name in camel case: `blockSize`. A secret has no flag, because \
+        everyone can read those.\n"
+        .to_owned();
+    for group in Group::ALL {
+        let _ = write!(
+            text,
+            "\n## {}\n\n| setting | variable | value | default | what it does |\n|---|---|---|---|---|\n",
+            group.heading()
+        );
+        for setting in SETTINGS.iter().filter(|setting| setting.group == group) {
+            let default = if setting.default.is_empty() { String::new() } else { format!("`{}`", setting.default) };
+            let (name, variable, value, help) = (setting.name, setting.variable(), setting.placeholder(), setting.help);
+            let _ = writeln!(text, "| `{name}` | `{variable}` | {value} | {default} | {help} |");
+        }
+    }
+    text.push_str("\n## Variables of the clouds' own tools\n\n| variable | stands for | with |\n|---|---|---|\n");
+    for (variable, setting, cloud) in ALIASES {
+        let _ = writeln!(text, "| `{variable}` | `{setting}` | {cloud:?} |");
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_reference_of_the_settings_is_current() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/settings.md");
+        if std::env::var_os("RFUSE_UPDATE_DOCS").is_some() {
+            std::fs::write(&path, settings_page()).unwrap();
+        }
+        let found = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            found == settings_page(),
+            "docs/settings.md is stale: RFUSE_UPDATE_DOCS=1 cargo test -p rfuse-fuse settings"
+        );
+    }
 
     #[test]
     fn the_manual_names_every_exit_code() {
