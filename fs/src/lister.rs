@@ -43,14 +43,13 @@ impl FileSystem {
         let now = self.clock.now();
         let is_first = name::split(prefix.as_bytes())
             .is_some_and(|(parent, name)| self.directories.is_first_directory(&ObjectKey::new(parent), name));
-        let decision = lock(&self.walker).opened(prefix, is_first, now);
         let listing = self.directories.listing(prefix, now);
-        match decision {
-            // Names that are believed for less than it takes to walk are not worth listing ahead.
-            Decision::Walk(root) if self.config.metadata_ttl.as_secs() >= 1 && listing.is_none() => {
-                self.begin_flat(root);
-            }
-            _ => {}
+        let decision = lock(&self.walker).opened(prefix, is_first, listing.is_some(), now);
+        // Names that are believed for less than it takes to walk are not worth listing ahead.
+        if let Decision::Walk(root) = decision
+            && self.config.metadata_ttl.as_secs() >= 1
+        {
+            self.begin_flat(root);
         }
         let flat = self.flat_over(prefix);
         if let (Some(flat), Some(listing)) = (&flat, &listing) {

@@ -57,8 +57,9 @@ struct Recent {
 
 impl Walker {
     /// The directory of `prefix` is opened at `now`; `is_first` says whether it is the first directory in the
-    /// one that holds it.
-    pub(crate) fn opened(&mut self, prefix: &ObjectKey, is_first: bool, now: Moment) -> Decision {
+    /// one that holds it, `is_known` whether its names are known already: a walk over what is known needs
+    /// nothing, and counts for when it comes to what is not.
+    pub(crate) fn opened(&mut self, prefix: &ObjectKey, is_first: bool, is_known: bool, now: Moment) -> Decision {
         self.recent.retain(|recent| now.since(recent.touched) <= PAUSE_MAX);
         let parent = crate::name::split(prefix.as_bytes()).map(|(parent, _)| parent);
         let mut walked: Option<&mut Recent> = None;
@@ -74,7 +75,7 @@ impl Walker {
             recent.touched = now;
             let enough = if recent.in_order { BELOW_IN_ORDER } else { BELOW_IN_ANY_ORDER };
             let deeper = walked.as_ref().is_none_or(|other| other.prefix.as_bytes().len() < key.len());
-            if recent.below >= enough && deeper && !recent.walked {
+            if recent.below >= enough && deeper && !recent.walked && !is_known {
                 walked = Some(recent);
             }
         }
@@ -105,7 +106,7 @@ mod tests {
     use crate::expiry::Clock;
 
     fn opened(walker: &mut Walker, prefix: &str, is_first: bool, clock: &Clock) -> Decision {
-        walker.opened(&ObjectKey::from(prefix), is_first, clock.now())
+        walker.opened(&ObjectKey::from(prefix), is_first, false, clock.now())
     }
 
     #[test]
@@ -133,6 +134,15 @@ mod tests {
         assert_eq!(opened(&mut walker, "m/", false, &clock), Decision::Alone);
         assert_eq!(opened(&mut walker, "m/a/", true, &clock), Decision::Alone);
         assert_eq!(opened(&mut walker, "m/b/", false, &clock), Decision::Walk(ObjectKey::from("m/")));
+    }
+
+    #[test]
+    fn a_walk_is_listed_flat_from_the_first_directory_that_is_not_known() {
+        let (mut walker, clock) = (Walker::default(), Clock::manual());
+        for (prefix, is_first) in [("", false), ("a/", true), ("b/", false), ("c/", false)] {
+            assert_eq!(walker.opened(&ObjectKey::from(prefix), is_first, true, clock.now()), Decision::Alone);
+        }
+        assert_eq!(opened(&mut walker, "d/", false, &clock), Decision::Walk(ObjectKey::from("")));
     }
 
     #[test]
