@@ -29,6 +29,8 @@ mod probe;
 mod retry;
 mod s3;
 mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use azure::AzureStore;
 pub use credential::{CredentialControl, Reloaded};

@@ -80,6 +80,16 @@ impl S3Store {
         Ok((Self { wire, credentials: credentials.clone() }, credentials))
     }
 
+    /// Makes the bucket, for emulators, demonstrations and tests.
+    ///
+    /// # Errors
+    /// What the server says, `Exists` for a bucket that is there.
+    pub async fn create_bucket(&self) -> Result<(), StoreError> {
+        let asked = Asked::plain(Operation::Put);
+        let make = |body| Ok(self.wire.request(Method::PUT, self.wire.bucket.itself(Operation::Put, "")?, body));
+        self.call(asked, &Bytes::new(), make).await.map(drop)
+    }
+
     /// Sends what `make` makes; once more with a fresh credential when the one it was signed with has expired.
     async fn call(
         &self,

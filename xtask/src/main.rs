@@ -1,3 +1,59 @@
 //! `cargo xtask`: everything a developer or CI does besides building.
+//!
+//! `demo` shows the main job with no cloud account, `test` runs every test there is, `check` what must pass
+//! before a commit. Each installs what it needs and leaves nothing running. Scripts would have grown logic;
+//! this is the logic.
+#![expect(clippy::print_stdout, reason = "a developer's tool talks on standard output")]
 
-fn main() {}
+mod check;
+mod demo;
+mod mount;
+mod servers;
+mod shell;
+mod tally;
+mod test;
+mod tidy;
+mod tools;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Set-up, checks, tests and the demonstration of rfuse.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    job: Job,
+}
+
+#[derive(Subcommand)]
+enum Job {
+    /// Shows the main job: sample data in a local folder, mounted, read as a training loader and a log
+    /// replayer do, checked and measured.
+    Demo(demo::Options),
+    /// Installs what the tests need and runs all of them: format, lints, documentation, licences, unit,
+    /// property and conformance tests, real servers, real mounts, real readers, the demo.
+    Test(test::Options),
+    /// What must pass before a commit, without servers and mounts: format, lints, documentation, licences,
+    /// house rules.
+    Check,
+    /// The house rules alone: arrows between rooms, file heads, dead files.
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    let done = std::env::set_current_dir(shell::root()).map_err(Into::into).and_then(|()| match Cli::parse().job {
+        Job::Demo(options) => demo::run(&options),
+        Job::Test(options) => test::run(&options),
+        Job::Check => check::run(),
+        Job::Tidy => tidy::run(),
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

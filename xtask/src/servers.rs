@@ -1,0 +1,99 @@
+//! Real object stores on loopback, on free ports, ended with their handle.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use tempfile::TempDir;
+
+use crate::shell::{command, end, spawn};
+use crate::tools;
+
+/// How long a server may take until it accepts connections, on a busy machine.
+const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// Which S3 server.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum S3Server {
+    /// Small, quick to install; keeps objects as files.
+    Versitygw,
+    /// The second opinion.
+    Minio,
+}
+
+/// A running server and the folder its data is in.
+pub(crate) struct Server {
+    /// Base URL.
+    pub(crate) url: String,
+    child: Child,
+    _data: TempDir,
+}
+
+impl Server {
+    /// Azurite, with its well-known account `devstoreaccount1`.
+    pub(crate) fn azurite() -> Result<Self> {
+        let program = tools::azurite()?;
+        let data = TempDir::with_prefix("rfuse-azurite-")?;
+        let port = free_port()?;
+        let location = data.path().to_string_lossy().into_owned();
+        let port_text = port.to_string();
+        let arguments = [
+            "--blobHost",
+            "127.0.0.1",
+            "--blobPort",
+            &port_text,
+            "--location",
+            &location,
+            "--silent",
+            "--disableTelemetry",
+        ];
+        let mut start = command(program, &arguments);
+        start.stdout(Stdio::null());
+        Self::start(start, port, data, "/devstoreaccount1")
+    }
+
+    /// An S3 server over a folder, which knows one key.
+    pub(crate) fn s3(kind: S3Server, key: &str, secret: &str) -> Result<Self> {
+        let data = TempDir::with_prefix("rfuse-s3-")?;
+        let port = free_port()?;
+        let address = format!("127.0.0.1:{port}");
+        let folder = data.path().to_string_lossy().into_owned();
+        let mut start = match kind {
+            S3Server::Versitygw => command(tools::versitygw()?, &["--port", &address, "posix", &folder]),
+            S3Server::Minio => command(tools::minio()?, &["server", "--quiet", "--address", &address, &folder]),
+        };
+        start.env("ROOT_ACCESS_KEY", key).env("ROOT_SECRET_KEY", secret);
+        start.env("MINIO_ROOT_USER", key).env("MINIO_ROOT_PASSWORD", secret);
+        start.stdout(Stdio::null());
+        Self::start(start, port, data, "")
+    }
+
+    fn start(mut command: std::process::Command, port: u16, data: TempDir, path: &str) -> Result<Self> {
+        let child = spawn(command.stdin(Stdio::null()))?;
+        let mut server = Self { url: format!("http://127.0.0.1:{port}{path}"), child, _data: data };
+        let limit = Instant::now() + START_LIMIT;
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        while TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_err() {
+            if let Some(status) = server.child.try_wait()? {
+                bail!("{} ended at once: {status}", command.get_program().display());
+            }
+            if Instant::now() > limit {
+                bail!("{} does not accept connections after {START_LIMIT:?}", command.get_program().display());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(server)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        end(&mut self.child);
+    }
+}
+
+/// A port nobody listens on. Another process could take it before the server does; then the server says so.
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}
