@@ -22,8 +22,9 @@ mod xml;
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -48,7 +49,12 @@ use request::{Call, Container};
 pub struct AzureStore {
     container: Arc<Container>,
     authority: Arc<Authority>,
+    /// Uploads given up lately, which must not be completed by mistake.
+    given_up: Mutex<VecDeque<UploadId>>,
 }
+
+/// So many uploads given up are remembered; the oldest is forgotten first.
+const REMEMBERED: usize = 1024;
 
 impl AzureStore {
     /// The container that `config` names, and the handle on its credential. Static credentials cost no
@@ -77,7 +83,7 @@ impl AzureStore {
         let authority = Arc::new(Authority::open(container.clone(), machine, &config.azure).await?);
         credential::watch(&authority, interval);
         Authority::keep_tokens_fresh(&authority);
-        Ok((Self { container, authority: authority.clone() }, authority))
+        Ok((Self { container, authority: authority.clone(), given_up: Mutex::default() }, authority))
     }
 
     /// Makes the container, for emulators, demonstrations and tests; an existing one is left alone.
@@ -90,6 +96,10 @@ impl AzureStore {
             Err(error) if error.code.as_deref() == Some("ContainerAlreadyExists") => Ok(()),
             outcome => outcome.map(drop),
         }
+    }
+
+    fn given_up(&self) -> MutexGuard<'_, VecDeque<UploadId>> {
+        self.given_up.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends what `make` builds; twice when the credential was refused and a better one was found.
@@ -184,17 +194,26 @@ impl Store for AzureStore {
     async fn complete_upload(
         &self,
         key: &ObjectKey,
-        _: &UploadId,
+        upload: &UploadId,
         parts: &[PartTag],
         condition: &Precondition,
         options: &PutOptions,
     ) -> Result<Version, StoreError> {
+        if self.given_up().contains(upload) {
+            let message = "the upload was given up";
+            return Err(StoreError::new(StoreErrorKind::NotFound, Operation::Upload, message).about(key));
+        }
         self.commit_blocks(key, parts, condition, options).await.map_err(|error| error.about(key))
     }
 
     /// Sends nothing: Azure has no call for it. Uncommitted blocks are dropped by the next commit of the same
     /// object, or by themselves after a week.
-    async fn abort_upload(&self, _: &ObjectKey, _: &UploadId) -> Result<(), StoreError> {
+    async fn abort_upload(&self, _: &ObjectKey, upload: &UploadId) -> Result<(), StoreError> {
+        let mut given_up = self.given_up();
+        given_up.push_back(upload.clone());
+        if given_up.len() > REMEMBERED {
+            given_up.pop_front();
+        }
         Ok(())
     }
 

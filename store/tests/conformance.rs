@@ -13,8 +13,8 @@ use std::time::Duration;
 use rfuse_config::{Limits, Location, StoreConfig};
 use rfuse_store::conformance::{Abilities, Subject};
 use rfuse_store::{
-    Fault, Faulty, Gate, Hedged, Limited, LocalStore, MemoryStore, Meter, Metered, Opened, Prefixed, Retrying, S3Store,
-    Store, StoreErrorKind, conformance,
+    AzureStore, Fault, Faulty, Gate, Hedged, Limited, LocalStore, MemoryStore, Meter, Metered, Opened, Prefixed,
+    Retrying, S3Store, Store, StoreErrorKind, conformance,
 };
 use s3_server::Server;
 
@@ -64,6 +64,24 @@ async fn s3() -> Option<Subject> {
     Some(Subject { abilities, without_container: Some(Arc::new(missing)), ..Subject::new(Arc::new(store)) })
 }
 
+/// A fresh container of the emulator that `RFUSE_TEST_AZURITE` names.
+async fn azure() -> Option<Subject> {
+    let Ok(endpoint) = std::env::var("RFUSE_TEST_AZURITE") else {
+        eprintln!("SKIPPED: RFUSE_TEST_AZURITE is not set");
+        return None;
+    };
+    let at = |container: String| StoreConfig {
+        endpoint: Some(endpoint.clone()),
+        ..StoreConfig::at(Location::Azure { account: "devstoreaccount1".to_owned(), container, prefix: Vec::new() })
+    };
+    let (store, _) = AzureStore::open(&at(format!("conformance-{:016x}", fastrand::u64(..)))).await.unwrap();
+    store.create_container().await.unwrap();
+    let (missing, _) = AzureStore::open(&at("not-there-at-all".to_owned())).await.unwrap();
+    // Azurite answers Put Block From URL without copying.
+    let abilities = Abilities { copies_parts: false, ..Abilities::default() };
+    Some(Subject { abilities, without_container: Some(Arc::new(missing)), ..Subject::new(Arc::new(store)) })
+}
+
 conformance!(memory_store, around_memory(|store| store));
 conformance!(local_store, local());
 conformance!(prefixed, around_memory(|store| Arc::new(Prefixed::new(store, b"top/"))));
@@ -79,3 +97,4 @@ conformance!(
     })
 );
 conformance!(s3_server_store, s3());
+conformance!(azure_store, azure());

@@ -41,6 +41,8 @@ pub(super) fn parse(document: &str) -> Result<ListPage, BadXml> {
         }
         Ok(())
     })?;
+    // The service sends them so; the emulator puts the prefixes of a page first.
+    page.entries.sort_by(|one, other| one.key().cmp(other.key()));
     if complete { Ok(page) } else { Err(BadXml) }
 }
 

@@ -19,8 +19,8 @@ const ESCAPED_IN_PATH: &AsciiSet = &ESCAPED.remove(b'/');
 /// The text of `key`, when Azure can hold such a name.
 ///
 /// # Errors
-/// `BadName` for what Azure refuses (not UTF-8, empty, too long, NUL) or takes for
-/// another name (a backslash), and for `.` and `..` between slashes:
+/// `BadName` for what Azure refuses (not UTF-8, empty, too long, control characters)
+/// or takes for another name (a backslash), and for `.` and `..` between slashes:
 /// servers and proxies resolve those, and would reach outside the container.
 pub(super) fn text(operation: Operation, key: &ObjectKey) -> Result<&str, StoreError> {
     let bad = |why: &str| StoreError::new(StoreErrorKind::BadName, operation, why).about(key);
@@ -31,16 +31,24 @@ pub(super) fn text(operation: Operation, key: &ObjectKey) -> Result<&str, StoreE
     if text.len() > LONGEST && text.encode_utf16().count() > LONGEST {
         return Err(bad("Azure cannot hold a name of more than 1024 characters"));
     }
-    if text.contains('\0') {
-        return Err(bad("Azure cannot hold a name with a NUL in it"));
-    }
-    if text.contains('\\') {
-        return Err(bad("Azure cannot hold a name with a backslash: it takes it for a slash"));
+    if text.contains(is_unheld) {
+        return Err(bad("Azure cannot hold a name with a backslash (it takes it for a slash) or a control character"));
     }
     if text.split('/').any(|segment| segment == "." || segment == "..") {
         return Err(bad("Azure cannot address a name with . or .. between slashes"));
     }
     Ok(text)
+}
+
+/// The text of a prefix that names can have; none when no name that Azure holds starts with it.
+pub(super) fn prefix(key: &ObjectKey) -> Option<&str> {
+    std::str::from_utf8(key.as_bytes()).ok().filter(|text| !text.contains(is_unheld))
+}
+
+/// What Azure takes for something else (the backslash) or cannot write into the XML of a listing. One such name
+/// makes Azurite fail the listing of the whole container.
+fn is_unheld(c: char) -> bool {
+    c == '\\' || (c < ' ' && !matches!(c, '\t' | '\n' | '\r'))
 }
 
 /// Appends `name` to the path of a URL.
@@ -80,7 +88,9 @@ mod tests {
     #[test]
     fn a_name_that_azure_cannot_hold_is_a_bad_name() {
         let long = "x".repeat(1025);
-        for bad in [&b""[..], b"\xff", b"a\0b", b".", b"..", b"a/../b", b"../b", b"a/.", b"a\\b", long.as_bytes()] {
+        for bad in
+            [&b""[..], b"\xff", b"a\0b", b".", b"..", b"a/../b", b"../b", b"a/.", b"a\\b", b"a\x1bb", long.as_bytes()]
+        {
             let error = text(Operation::Get, &ObjectKey::new(bad)).expect_err("not a name");
             assert_eq!(error.kind, StoreErrorKind::BadName);
         }

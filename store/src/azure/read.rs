@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use rfuse_block::{ByteRange, ObjectKey, Version};
 
 use super::request::{Call, header_value};
-use super::{AzureStore, listing};
+use super::{AzureStore, listing, name};
 use crate::{Fetched, Get, Landing, ListPage, ListRequest, ObjectMeta, Operation, StoreError, StoreErrorKind};
 
 /// Longest page of a listing: 5,000 entries of names and metadata.
@@ -42,7 +42,7 @@ impl AzureStore {
 
     pub(super) async fn read_page(&self, request: ListRequest<'_>) -> Result<ListPage, StoreError> {
         // No name starts with what no name can hold.
-        let Ok(prefix) = std::str::from_utf8(request.prefix.as_bytes()) else { return Ok(ListPage::default()) };
+        let Some(prefix) = name::prefix(request.prefix) else { return Ok(ListPage::default()) };
         let response = self.send(Operation::List, || Ok(self.list_call(&request, prefix))).await?;
         let body = self.container.http.small_body(Operation::List, response, PAGE_LIMIT).await?;
         let malformed = || StoreError::new(StoreErrorKind::Malformed, Operation::List, "the listing cannot be read");
