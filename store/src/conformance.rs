@@ -39,6 +39,9 @@ pub struct Abilities {
     pub copies_parts: bool,
     /// Bytes a part has at least, unless it is the last one (5 MiB on S3).
     pub part_min: usize,
+    /// Names that no path can say are kept apart or refused. Not by a server that keeps objects as files and
+    /// takes `a//b` for `a/b`: what has left us in two requests it makes one of.
+    pub holds_or_refuses_odd_paths: bool,
     /// Kinds of error by which it refuses a name it cannot hold; `BadName` should do.
     pub name_refusals: Vec<StoreErrorKind>,
 }
@@ -52,6 +55,7 @@ impl Default for Abilities {
             copies_under_conditions: true,
             copies_parts: true,
             part_min: 1,
+            holds_or_refuses_odd_paths: true,
             name_refusals: vec![StoreErrorKind::BadName],
         }
     }
@@ -185,7 +189,8 @@ macro_rules! conformance {
                 a_prefix_need_not_end_in_a_delimiter,
                 an_empty_listing_is_no_error,
                 listed_metadata_is_that_of_the_object,
-                an_odd_name_is_kept_exactly_or_refused,
+                a_name_that_is_odd_in_a_url_is_kept_exactly_or_refused,
+                a_name_that_is_odd_as_a_path_is_kept_exactly_or_refused,
                 an_object_and_a_prefix_of_one_name_are_both_there_or_refused,
                 long_names_are_kept_exactly_or_refused,
                 metadata_survives,

@@ -57,8 +57,9 @@ async fn s3() -> Option<Subject> {
         lists_metadata: false,
         misses_the_deleted: false,
         part_min: 5 << 20,
-        // The gateway keeps objects as files.
-        name_refusals: vec![StoreErrorKind::BadName, StoreErrorKind::Unsupported, StoreErrorKind::Other],
+        // The gateway keeps objects as files: `n/x` below the object `n` is a conflict to it.
+        holds_or_refuses_odd_paths: false,
+        name_refusals: vec![StoreErrorKind::BadName, StoreErrorKind::Exists],
         ..Abilities::default()
     };
     Some(Subject { abilities, without_container: Some(Arc::new(missing)), ..Subject::new(Arc::new(store)) })

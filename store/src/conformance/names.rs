@@ -6,8 +6,26 @@ use rfuse_block::ObjectKey;
 use super::Subject;
 use crate::{ListEntry, Precondition, StoreErrorKind};
 
-/// A name, and the one that a careless store would take it for.
-const ODD: &[(&[u8], &[u8])] = &[
+/// Names that a URL must spell carefully, and the one each might be taken for.
+const ODD_IN_URLS: &[(&[u8], &[u8])] = &[
+    (b"percent%2Fslash", b"percent/slash"),
+    (b"percent%41", b"percentA"),
+    (b"plus+plus", b"plus plus"),
+    (b"space space", b"space+space"),
+    (b" leading and trailing ", b"leading and trailing"),
+    (b"question?mark=1&x", b"question"),
+    (b"hash#tag", b"hash"),
+    (b"quotes'\"<&>;", b"quotes"),
+    (b"colon:at@tilde~", b"colon"),
+    ("ünïcødé/日本/🦀".as_bytes(), b"unicode"),
+    // One character, two spellings.
+    ("e\u{301}".as_bytes(), "\u{e9}".as_bytes()),
+    (b"...", b"a"),
+    (b"CASE", b"case"),
+];
+
+/// Names that a path cannot say, or that text cannot hold, and the one each might be taken for.
+const ODD_AS_PATHS: &[(&[u8], &[u8])] = &[
     (b"a//b", b"a/b"),
     (b"/a", b"a"),
     (b"dir/", b"dir"),
@@ -19,22 +37,8 @@ const ODD: &[(&[u8], &[u8])] = &[
     (b"new\nline", b"newline"),
     (b"tab\tand\x1bescape", b"tab"),
     (b"not\xffutf8", b"not\xef\xbf\xbdutf8"),
-    (b"percent%2Fslash", b"percent/slash"),
-    (b"percent%41", b"percentA"),
-    (b"plus+plus", b"plus plus"),
-    (b"space space", b"space+space"),
-    (b" leading and trailing ", b"leading and trailing"),
-    (b"question?mark=1&x", b"question"),
-    (b"hash#tag", b"hash"),
     (b"back\\slash", b"back/slash"),
-    (b"quotes'\"<&>;", b"quotes"),
-    (b"colon:at@tilde~", b"colon"),
-    ("ünïcødé/日本/🦀".as_bytes(), b"unicode"),
-    // One character each, two spellings.
-    ("e\u{301}".as_bytes(), "\u{e9}".as_bytes()),
     (b"dot.", b"dot"),
-    (b"...", b"a"),
-    (b"CASE", b"case"),
 ];
 
 /// Writes under `key`; whether the store holds the name. Any answer but success and refusal is wrong.
@@ -57,29 +61,44 @@ async fn check(subject: &Subject, key: &ObjectKey, body: &str) {
     assert!(listed.iter().any(|entry| entry.key() == key), "{key} is listed under its name: {listed:?}");
 }
 
-/// Each odd name holds its own object beside the one it might be taken for, or is refused in every way.
-pub async fn an_odd_name_is_kept_exactly_or_refused(subject: &Subject) {
-    for &(odd, twin) in ODD {
-        let (odd, twin) = (ObjectKey::new(odd), ObjectKey::new(twin));
-        let has_twin = holds(subject, &twin, "twin").await;
-        if holds(subject, &odd, "odd").await {
-            check(subject, &odd, "odd").await;
-            subject.store.delete(&odd, None).await.unwrap();
-        } else {
-            for error in [subject.content(&odd).await.unwrap_err(), subject.store.head(&odd).await.unwrap_err()] {
-                let is_refused = matches!(error.kind, StoreErrorKind::BadName | StoreErrorKind::NotFound);
-                assert!(is_refused, "reading {odd}: {error}");
-            }
-        }
-        if has_twin {
-            check(subject, &twin, "twin").await;
-            subject.store.delete(&twin, None).await.unwrap();
-        }
+/// Whatever a URL means by them, these names hold their own objects, or are refused.
+pub async fn a_name_that_is_odd_in_a_url_is_kept_exactly_or_refused(subject: &Subject) {
+    ask_all(subject, ODD_IN_URLS).await;
+}
+
+/// Whatever a path means by them, these names hold their own objects, or are refused.
+pub async fn a_name_that_is_odd_as_a_path_is_kept_exactly_or_refused(subject: &Subject) {
+    if subject.can(subject.abilities.holds_or_refuses_odd_paths, "tell `a//b` from `a/b` once it has left us") {
+        ask_all(subject, ODD_AS_PATHS).await;
+    }
+}
+
+/// Each name holds its own object beside the one it might be taken for, or is refused in every way.
+async fn ask_all(subject: &Subject, names: &[(&[u8], &[u8])]) {
+    for &(odd, twin) in names {
+        ask(subject, &ObjectKey::new(odd), &ObjectKey::new(twin)).await;
     }
     let left = subject.pages(&"".into(), false, None).await.concat();
-    let left: Vec<_> =
-        left.iter().filter(|entry| !matches!(entry, ListEntry::Object(meta) if meta.is_directory)).collect();
+    let is_object = |entry: &&ListEntry| !matches!(entry, ListEntry::Object(meta) if meta.is_directory);
+    let left: Vec<_> = left.iter().filter(is_object).collect();
     assert!(left.is_empty(), "what was put was deleted under the same name: {left:?}");
+}
+
+async fn ask(subject: &Subject, odd: &ObjectKey, twin: &ObjectKey) {
+    let has_twin = holds(subject, twin, "twin").await;
+    if holds(subject, odd, "odd").await {
+        check(subject, odd, "odd").await;
+        subject.store.delete(odd, None).await.unwrap();
+    } else {
+        for error in [subject.content(odd).await.unwrap_err(), subject.store.head(odd).await.unwrap_err()] {
+            let is_refused = matches!(error.kind, StoreErrorKind::BadName | StoreErrorKind::NotFound);
+            assert!(is_refused, "reading {odd}: {error}");
+        }
+    }
+    if has_twin {
+        check(subject, twin, "twin").await;
+        subject.store.delete(twin, None).await.unwrap();
+    }
 }
 
 /// `n` and `n/x` are two objects; a store whose names are paths refuses the second.
