@@ -102,10 +102,12 @@ impl Held {
 
     /// `error`, met with this credential and to be reported: says where the credential came from.
     pub(super) fn explain(&self, mut error: StoreError) -> StoreError {
-        if let Some(loaded) = &self.loaded {
-            error.kind = StoreErrorKind::Expired;
-            error.message = format!("the credential has expired; renew it at its source ({})", loaded.origin);
-        }
+        let Some(loaded) = &self.loaded else { return error };
+        error.message = if error.kind == StoreErrorKind::Expired {
+            format!("the credential has expired; renew it at its source ({})", loaded.origin)
+        } else {
+            format!("the store refuses the request; perhaps the session token from {} has expired", loaded.origin)
+        };
         error
     }
 }

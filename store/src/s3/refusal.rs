@@ -112,6 +112,10 @@ fn by_code(asked: Asked, document: &Document) -> Option<(StoreErrorKind, String)
         "KeyTooLongError" | "InvalidURI" | "InvalidBucketName" | "InvalidObjectName" => {
             (Kind::BadName, "the store cannot hold this name")
         }
+        // Gateways that keep objects as files.
+        "ObjectParentIsFile" | "ExistingObjectIsDirectory" | "DirectoryObjectContainsData" => {
+            (Kind::BadName, "the store keeps objects as files, and another object makes this name impossible")
+        }
         "NotImplemented" | "MethodNotAllowed" => (Kind::Unsupported, "the store cannot do this"),
         "EntityTooLarge" => (Kind::Unsupported, "too large for one request; upload it in parts"),
         "InvalidObjectState" => (Kind::Denied, "the object is archived; restore it before reading it"),
@@ -229,6 +233,7 @@ mod tests {
             (502, "", Kind::Unavailable),
             (400, "RequestTimeout", Kind::TimedOut),
             (400, "KeyTooLongError", Kind::BadName),
+            (409, "ObjectParentIsFile", Kind::BadName),
             (501, "NotImplemented", Kind::Unsupported),
             (200, "InternalError", Kind::Unavailable),
         ] {

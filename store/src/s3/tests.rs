@@ -223,6 +223,41 @@ async fn a_conditional_copy_does_not_overwrite_where_the_server_would() {
     assert!(server.requests().iter().all(|request| request.starts_with("HEAD ")));
 }
 
+#[tokio::test]
+async fn a_changed_file_is_tested_then_used_on_the_open_connection() {
+    let page = answer("200 OK", "", "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>");
+    let denied = refused("403 Forbidden", "AccessDenied");
+    for tested in [page, denied] {
+        let data = partial("4-7/9", "data");
+        let server = OddServer::answering(&[&data, &tested, &data]).await;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("credentials");
+        let write = |token: &str| {
+            let text = format!("[p]\naws_access_key_id=A\naws_secret_access_key=s\naws_session_token={token}\n");
+            std::fs::write(&path, text).unwrap();
+        };
+        write("old");
+        let store = open(&config(&server, AwsCredential::File { path: path.clone(), profile: "p".to_owned() })).await;
+        get(&store, "k").await.unwrap();
+        write("new");
+        assert_eq!(store.credentials.reload().await.unwrap(), crate::Reloaded::Swapped);
+        get(&store, "k").await.unwrap();
+        assert_eq!(tokens(&server), ["old", "new", "new"]);
+        assert!(server.requests()[1].starts_with("GET /logs?encoding-type=url&list-type=2&max-keys=1&prefix= "));
+        assert_eq!(server.connections(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_changed_file_that_the_store_refuses_is_not_used() {
+    let data = partial("4-7/9", "data");
+    let server = OddServer::answering(&[&refused("403 Forbidden", "InvalidAccessKeyId"), &data]).await;
+    let (store, _dir) = renewable(&server, "new").await;
+    assert_eq!(store.credentials.reload().await.unwrap_err().kind, StoreErrorKind::BadCredential);
+    get(&store, "k").await.unwrap();
+    assert_eq!(tokens(&server), ["new", "old"]);
+}
+
 /// A store whose key pair is in a file that `next` replaces after the store has opened.
 async fn renewable(server: &OddServer, next: &str) -> (S3Store, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
