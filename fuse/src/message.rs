@@ -207,38 +207,9 @@ mod tests {
     use std::collections::BTreeSet;
     use std::path::PathBuf;
 
-    const KINDS: [StoreErrorKind; 23] = {
-        use StoreErrorKind as Kind;
-        [
-            Kind::NotFound,
-            Kind::NoContainer,
-            Kind::NoHost,
-            Kind::Denied,
-            Kind::Expired,
-            Kind::BadCredential,
-            Kind::NoCredential,
-            Kind::ClockSkew,
-            Kind::Changed,
-            Kind::Exists,
-            Kind::PastEnd,
-            Kind::Throttled,
-            Kind::Unavailable,
-            Kind::Unreachable,
-            Kind::Tls,
-            Kind::Cut,
-            Kind::TimedOut,
-            Kind::Malformed,
-            Kind::WrongEndpoint,
-            Kind::BadName,
-            Kind::Unsupported,
-            Kind::Full,
-            Kind::Other,
-        ]
-    };
-
     #[test]
     fn every_kind_of_store_error_has_three_whole_lines() {
-        for kind in KINDS {
+        for kind in StoreErrorKind::ALL {
             let failure: Failure = StoreError::new(kind, Operation::List, "said the store").into();
             assert_eq!(failure.to_string().lines().count(), 3, "{kind:?}");
             assert!(failure.why.contains("said the store") && failure.help.len() > 20, "{kind:?}");

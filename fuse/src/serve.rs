@@ -104,7 +104,7 @@ async fn end_on_demand(parts: Parts, end: Arc<Notify>) {
     loop {
         match leave(&target, Unmount::Plain).await {
             Err(UnmountError::Busy) if begun.elapsed() < PATIENCE => {
-                tokio::time::sleep(Duration::from_millis(100)).await
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
             Err(UnmountError::Busy) => break,
             Err(error) => {

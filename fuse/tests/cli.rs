@@ -1,4 +1,5 @@
 //! The real binary, as a shell would call it.
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails like the test itself")]
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -207,7 +208,12 @@ fn a_container_that_does_not_exist_is_said_so() {
     let said = shell.fail(5, &["check", "az://devstoreaccount1/no-such-container", "--endpoint", &azurite]);
     assert!(said.contains("no such container"), "{said}");
     let mut wrong = shell.command();
-    wrong.env("AZURE_STORAGE_KEY", "d3Jvbmc=").args(["check", "az://devstoreaccount1/c", "--endpoint", &azurite]);
+    wrong.env("AZURE_STORAGE_KEY", "d3Jvbmc=").args([
+        "check",
+        "az://devstoreaccount1/some-container",
+        "--endpoint",
+        &azurite,
+    ]);
     assert_eq!(wrong.output().unwrap().status.code(), Some(4));
 }
 
@@ -219,6 +225,8 @@ fn a_daemon_serves_until_it_is_unmounted() {
     let shell = Shell::new();
     let mounted = Mounted::new(&shell);
     assert_eq!(std::fs::read_to_string(mounted.dir.join("a.txt")).unwrap(), "hello");
+    let words = std::fs::read(format!("/proc/{}/cmdline", mounted.pid())).unwrap();
+    assert!(words.ends_with(b"rfuse\0daemon\0"), "a URL may hold a SAS, so no argument of a daemon is one");
     let list = shell.succeed(&["list"]);
     assert!(list.contains(text(&mounted.dir)) && list.contains(" up "), "{list}");
     assert!(shell.succeed(&["stats", text(&mounted.dir)]).starts_with("ready"));

@@ -39,15 +39,19 @@ impl StatsCommand {
             }
             return Ok(());
         }
-        let mut before = self.show(&dir, None)?;
-        while self.watch {
+        let first = self.show(&dir, None)?;
+        if self.watch { self.follow(&dir, first) } else { Ok(()) }
+    }
+
+    /// Shows it again and again; ends when the mount does.
+    fn follow(&self, dir: &Path, mut before: Statistics) -> Result<(), Failure> {
+        loop {
             std::thread::sleep(PAUSE);
             if !self.json {
                 say("");
             }
-            before = self.show(&dir, Some(&before))?;
+            before = self.show(dir, Some(&before))?;
         }
-        Ok(())
     }
 
     fn show(&self, dir: &Path, before: Option<&Statistics>) -> Result<Statistics, Failure> {
