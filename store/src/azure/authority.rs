@@ -36,6 +36,9 @@ const EARLY: Duration = Duration::from_secs(300);
 const RENEWAL_PAUSE: Duration = Duration::from_secs(1);
 const TOKEN_RENEWAL_PAUSE: Duration = Duration::from_secs(10);
 
+/// An issuer that hands out the same token again is asked at most this often.
+const ISSUER_PAUSE: Duration = Duration::from_secs(30);
+
 /// A SAS file is no longer than this.
 const SAS_FILE_LIMIT: u64 = 64 * 1024;
 
@@ -142,7 +145,7 @@ impl Authority {
                 let Some(this) = weak.upgrade() else { return };
                 let left = this.expiry().and_then(|end| end.duration_since(SystemTime::now()).ok()).unwrap_or_default();
                 let wait = match failures {
-                    0 => left.saturating_sub(EARLY).max(RENEWAL_PAUSE),
+                    0 => left.saturating_sub(EARLY).max(ISSUER_PAUSE),
                     _ => Duration::from_secs(5 << failures.min(4)),
                 };
                 drop(this);
