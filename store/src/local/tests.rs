@@ -1,3 +1,5 @@
+//! A folder as a store: names, versions and pages against the real file system.
+
 use std::fs;
 use std::os::unix::fs::symlink;
 

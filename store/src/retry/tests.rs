@@ -1,3 +1,5 @@
+//! Tries, pauses and the missing tail, with the clock as an argument.
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
