@@ -6,10 +6,13 @@
 //! million held paths). A directory's path ends in `/`, so a file that gives way to a directory of the same
 //! name is another inode.
 //!
+//! An inode has one page cache in the kernel, so all that is open of it must be of one version. When another
+//! version is to be opened while the old one still is, the old inode retires with its descriptors and the path
+//! gets a new one, as when a local file is replaced by renaming.
+//!
 //! Bound: as many as the kernel holds references to; it gives them back under memory pressure.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::SystemTime;
 
@@ -28,8 +31,6 @@ pub(crate) struct Node {
     pub(crate) key: ObjectKey,
     pub(crate) is_directory: bool,
     state: Mutex<NodeState>,
-    /// Counts the versions that were opened one after the other.
-    generation: AtomicU64,
 }
 
 /// What is known of a node.
@@ -42,14 +43,37 @@ pub(crate) struct NodeState {
     /// When it said so.
     pub(crate) learnt: Moment,
     /// The version that was opened last: the one whose pages the kernel may have kept.
-    pub(crate) opened: Option<Version>,
+    opened: Option<Version>,
+    /// How often that version is open.
+    open_files: u64,
+    /// Whether the path has another inode now.
+    is_retired: bool,
     /// A directory's marker's time.
     pub(crate) modified: Option<SystemTime>,
 }
 
+/// What opening a version means for the pages the kernel has of its inode.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Opening {
+    /// They are of this version.
+    Same,
+    /// They are of another that nobody has open any more: they must go.
+    Other,
+    /// They are of another that is still open: this inode cannot have both, and has retired.
+    Taken,
+}
+
 impl Node {
     fn new(inode: Inode, key: ObjectKey, is_directory: bool) -> Arc<Self> {
-        Arc::new(Self { inode, key, is_directory, state: Mutex::default(), generation: AtomicU64::new(0) })
+        Arc::new(Self { inode, key, is_directory, state: Mutex::default() })
+    }
+
+    /// The node that takes the path over from `retired`, with what is known of it.
+    fn after(inode: Inode, retired: &Self) -> Arc<Self> {
+        let old = retired.state();
+        let state = NodeState { meta: old.meta.clone(), learnt: old.learnt, ..NodeState::default() };
+        let key = retired.key.clone();
+        Arc::new(Self { inode, key, is_directory: retired.is_directory, state: Mutex::new(state) })
     }
 
     /// What is known of it.
@@ -69,20 +93,35 @@ impl Node {
         }
     }
 
-    /// Which of the versions opened one after the other is the latest.
-    pub(crate) fn generation(&self) -> u64 {
-        self.generation.load(Ordering::Acquire)
+    /// Notes that `version` is opened; to be followed by [`Node::close`] unless the answer is `Taken`.
+    pub(crate) fn open(&self, version: &Version) -> Opening {
+        let mut state = self.state();
+        let opening = match &state.opened {
+            Some(before) if before != version && state.open_files > 0 => {
+                state.is_retired = true;
+                return Opening::Taken;
+            }
+            Some(before) if before != version => Opening::Other,
+            _ => Opening::Same,
+        };
+        state.opened = Some(version.clone());
+        state.open_files += 1;
+        opening
     }
 
-    /// Notes that `version` is opened; whether the kernel may keep the pages it has.
-    pub(crate) fn open_version(&self, version: &Version) -> bool {
+    /// Notes that what was opened is closed.
+    pub(crate) fn close(&self) {
+        self.state().open_files -= 1;
+    }
+
+    /// Retires the node if a version other than the one it is known to have now is open; whether it has.
+    pub(crate) fn retires(&self) -> bool {
         let mut state = self.state();
-        let keep_cache = state.opened.as_ref().is_none_or(|before| before == version);
-        if !keep_cache {
-            self.generation.fetch_add(1, Ordering::AcqRel);
+        let now = state.meta.as_ref().map(|meta| &meta.version);
+        if state.open_files > 0 && now.is_some() && now != state.opened.as_ref() {
+            state.is_retired = true;
         }
-        state.opened = Some(version.clone());
-        keep_cache
+        state.is_retired
     }
 
     /// Nothing known of it is believed any more.
@@ -123,10 +162,16 @@ impl Inodes {
         }
         let mut inode = number(key);
         let mut nodes = self.nodes.write().unwrap_or_else(PoisonError::into_inner);
+        let mut retired: Option<Arc<Node>> = None;
         let node = loop {
-            let node = nodes.entry(inode).or_insert_with(|| Node::new(inode, key.clone(), is_directory));
-            if node.key == *key {
-                break Arc::clone(node);
+            let node = nodes.entry(inode).or_insert_with(|| match &retired {
+                Some(retired) => Node::after(inode, retired),
+                None => Node::new(inode, key.clone(), is_directory),
+            });
+            match node.key == *key {
+                true if node.state().is_retired => retired = Some(Arc::clone(node)),
+                true => break Arc::clone(node),
+                false => {}
             }
             inode = after(inode);
         };
@@ -183,6 +228,33 @@ mod tests {
         assert!(inodes.get(first).is_none());
         assert_eq!(inodes.refer(&ObjectKey::from("a/b"), false).inode, first);
         assert_ne!(inodes.refer(&ObjectKey::from("a/b/"), true).inode, first);
+    }
+
+    #[test]
+    fn a_version_opened_beside_another_gets_an_inode_of_its_own() {
+        let (inodes, key) = (Inodes::new(), ObjectKey::from("x"));
+        let (one, two) = (Version::new("1"), Version::new("2"));
+        let old = inodes.refer(&key, false);
+        assert_eq!(old.open(&one), Opening::Same);
+        assert_eq!(old.open(&one), Opening::Same);
+        assert_eq!(old.open(&two), Opening::Taken);
+        let new = inodes.refer(&key, false);
+        assert_ne!(new.inode, old.inode);
+        assert_eq!(new.open(&two), Opening::Same);
+        assert_eq!(inodes.refer(&key, false).inode, new.inode, "and keeps it");
+        inodes.forget(old.inode, 1);
+        assert!(inodes.get(old.inode).is_none());
+    }
+
+    #[test]
+    fn a_version_opened_after_another_has_the_same_inode_and_no_old_pages() {
+        let (inodes, key) = (Inodes::new(), ObjectKey::from("x"));
+        let node = inodes.refer(&key, false);
+        node.open(&Version::new("1"));
+        node.close();
+        assert_eq!(node.open(&Version::new("2")), Opening::Other);
+        assert_eq!(node.open(&Version::new("2")), Opening::Same);
+        assert_eq!(inodes.refer(&key, false).inode, node.inode);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::child::What;
 use crate::counters::Count;
 use crate::directories::Found;
 use crate::expiry::Moment;
+use crate::inodes::Node;
 use crate::{Answer, Entry, FileSystem, FsError, Inode, name};
 
 impl FileSystem {
@@ -49,11 +50,23 @@ impl FileSystem {
 
     fn found(&self, prefix: &ObjectKey, name: &[u8], what: &What, learnt: Moment) -> Entry {
         let node = match what {
-            What::File(_) => self.inodes.refer(&name::file_key(prefix, name), false),
-            What::Directory(_) => self.inodes.refer(&name::directory_key(prefix, name), true),
+            What::File(_) => self.refer(&name::file_key(prefix, name), what, learnt),
+            What::Directory(_) => self.refer(&name::directory_key(prefix, name), what, learnt),
         };
-        node.learn(what, learnt);
         Entry::Found { attr: self.attr_of(&node), ttl: self.ttl(learnt) }
+    }
+
+    /// The inode of `key`, which is `what`, with one more reference.
+    pub(crate) fn refer(&self, key: &ObjectKey, what: &What, learnt: Moment) -> Arc<Node> {
+        let is_directory = matches!(what, What::Directory(_));
+        let node = self.inodes.refer(key, is_directory);
+        node.learn(what, learnt);
+        if !node.retires() {
+            return node;
+        }
+        let successor = self.inodes.refer(key, is_directory);
+        self.inodes.forget(node.inode, 1);
+        successor
     }
 
     fn absent(&self, learnt: Moment) -> Entry {

@@ -90,19 +90,22 @@ impl FileSystem {
     }
 
     /// Counts one reference to the inode of `entry`, which was read from the directory `handle`: for each
-    /// entry of a readdirplus that fitted into the kernel's buffer. `.` and `..` are not counted.
-    pub fn remember(&self, handle: Handle, entry: &DirEntry) {
-        let Some(directory) = self.open_directories.get(handle) else { return };
+    /// entry of a readdirplus that fits into the kernel's buffer. It is this inode that the kernel must be told;
+    /// nearly always that of the entry. `.` and `..` are not counted.
+    pub fn remember(&self, handle: Handle, entry: &DirEntry) -> Inode {
+        let listed = entry.attr.inode;
+        let Some(directory) = self.open_directories.get(handle) else { return listed };
         if !name::is_name(&entry.name) {
-            return;
+            return listed;
         }
         let listing = Arc::clone(&lock(&directory.reading).listing);
         let is_directory = entry.attr.kind == crate::FileKind::Directory;
-        let node = self.inodes.refer(&key_of(&directory.prefix, &entry.name, is_directory), is_directory);
-        if let Known::Here { what, learnt } = listing.find(&entry.name)
-            && matches!(what, What::Directory(_)) == is_directory
-        {
-            node.learn(&what, learnt);
+        let key = key_of(&directory.prefix, &entry.name, is_directory);
+        match listing.find(&entry.name) {
+            Known::Here { what, learnt } if matches!(what, What::Directory(_)) == is_directory => {
+                self.refer(&key, &what, learnt).inode
+            }
+            _ => self.inodes.refer(&key, is_directory).inode,
         }
     }
 

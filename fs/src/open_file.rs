@@ -14,7 +14,7 @@ use rfuse_store::StoreErrorKind;
 
 use crate::child::{FileMeta, What};
 use crate::counters::Count;
-use crate::inodes::Node;
+use crate::inodes::{Node, Opening};
 use crate::{Answer, Attr, FileSystem, FsError, Handle, Inode, Opened};
 
 /// An open file.
@@ -23,8 +23,6 @@ pub(crate) struct OpenFile {
     node: Arc<Node>,
     meta: FileMeta,
     object: PinnedObject,
-    /// The node's generation when it was opened.
-    generation: u64,
     is_stale: AtomicBool,
     /// Where the misses that began at offset 0 and followed on each other have come to; small files only.
     run_end: AtomicU64,
@@ -39,6 +37,9 @@ const TARGET_MAX: u64 = 4096;
 impl FileSystem {
     /// Opens a file for reading, pinned to the version it has now. The store is asked only if what is known of
     /// the file is older than the configured time.
+    ///
+    /// `Stale` when another version of it is open: one inode cannot have both, and the next look-up of its name
+    /// finds another one.
     pub fn open(self: &Arc<Self>, inode: Inode) -> Answer<Opened> {
         self.counters.add(Count::Open);
         self.with_fresh(inode, |fs, node| {
@@ -52,13 +53,17 @@ impl FileSystem {
             return Err(FsError::IsADirectory);
         }
         let meta = node.state().meta.clone().ok_or(FsError::NotFound)?;
-        let keep_cache = node.open_version(&meta.version);
+        let keep_cache = match node.open(&meta.version) {
+            Opening::Same => true,
+            Opening::Other => false,
+            // The kernel looks the name up again and opens what it stands for then.
+            Opening::Taken => return Err(FsError::Stale(node.key.clone())),
+        };
         let id = ObjectId { key: node.key.clone(), version: meta.version.clone() };
         let file = OpenFile {
             node: Arc::clone(node),
             object: self.cache.pin(id, meta.size),
             meta,
-            generation: node.generation(),
             is_stale: AtomicBool::new(false),
             run_end: AtomicU64::new(0),
         };
@@ -146,6 +151,12 @@ impl FileSystem {
     }
 }
 
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        self.node.close();
+    }
+}
+
 impl OpenFile {
     /// The attributes of the pinned version.
     pub(crate) fn attr(&self, fs: &FileSystem) -> Attr {
@@ -153,7 +164,7 @@ impl OpenFile {
     }
 
     fn is_stale(&self) -> bool {
-        self.is_stale.load(Ordering::Acquire) || self.generation != self.node.generation()
+        self.is_stale.load(Ordering::Acquire)
     }
 
     /// What to fetch with the missing `range`: the rest of a small file that is read in order from its

@@ -25,25 +25,44 @@ async fn read_after_version_change_is_estale_and_the_next_open_sees_the_new_cont
     house.store.memory.put_now("f", vec![2; 20_000]);
     let error = house.fs.read(old.handle, 8192, 4096).wait().await.unwrap_err();
     assert_eq!(error.errno(), Errno::STALE);
-    let new = house.fs.open(inode).wait().await.unwrap();
-    assert!(!new.keep_cache, "the kernel's pages are those of the old version");
+    let again = house.fs.open(inode).wait().await;
+    assert!(matches!(again, Err(FsError::Stale(_))), "the kernel's pages of this inode are those of the old version");
+    let replaced = house.find("f").await.unwrap();
+    assert_ne!(replaced.inode, inode);
+    assert_eq!(replaced.size, 20_000);
+    let new = house.fs.open(replaced.inode).wait().await.unwrap();
     assert_eq!(house.fs.read(new.handle, 8192, 4096).wait().await.unwrap().to_vec(), [2; 4096]);
-    assert_eq!(ready(house.fs.getattr(inode, None)).unwrap().0.size, 20_000);
     assert_eq!(ready(house.fs.getattr(inode, Some(old.handle))).unwrap().0.size, 10_000);
     assert!(matches!(ready(house.fs.read(old.handle, 0, 4096)), Err(FsError::Stale(_))), "the old handle is done for");
-    assert!(house.fs.open(inode).wait().await.unwrap().keep_cache);
+    assert!(house.fs.open(replaced.inode).wait().await.unwrap().keep_cache);
     assert_eq!(house.fs.snapshot().stale_handles, 1);
 }
 
 #[tokio::test]
-async fn a_newer_version_opened_here_ends_the_older_handles_before_they_fill_its_pages() {
+async fn a_newer_version_opened_beside_an_older_is_another_inode_and_both_keep_their_bytes() {
     let (house, inode) = one_file(vec![1; 10_000]).await;
     let old = house.fs.open(inode).wait().await.unwrap();
     house.fs.read(old.handle, 0, 4096).wait().await.unwrap();
     house.store.memory.put_now("f", vec![2; 10_000]);
     house.clock.advance(Duration::from_secs(61));
-    house.fs.open(inode).wait().await.unwrap();
-    assert!(matches!(ready(house.fs.read(old.handle, 0, 4096)), Err(FsError::Stale(_))));
+    assert!(matches!(house.fs.open(inode).wait().await, Err(FsError::Stale(_))));
+    let replaced = house.find("f").await.unwrap().inode;
+    assert_ne!(replaced, inode);
+    let new = house.fs.open(replaced).wait().await.unwrap();
+    assert_eq!(house.fs.read(new.handle, 0, 4096).wait().await.unwrap().to_vec(), [2; 4096]);
+    assert_eq!(ready(house.fs.read(old.handle, 0, 4096)).unwrap().to_vec(), [1; 4096], "from memory");
+    assert!(matches!(house.fs.read(old.handle, 4096, 4096).wait().await, Err(FsError::Stale(_))), "from the store");
+}
+
+#[tokio::test]
+async fn a_newer_version_opened_after_an_older_was_closed_is_the_same_inode_without_its_pages() {
+    let (house, inode) = one_file(vec![1; 10_000]).await;
+    let old = house.fs.open(inode).wait().await.unwrap();
+    house.fs.release(old.handle);
+    house.store.memory.put_now("f", vec![2; 10_000]);
+    house.clock.advance(Duration::from_secs(61));
+    assert!(!house.fs.open(inode).wait().await.unwrap().keep_cache);
+    assert!(house.fs.open(inode).wait().await.unwrap().keep_cache);
 }
 
 #[tokio::test]
@@ -144,7 +163,7 @@ async fn an_entry_read_with_its_attributes_is_known_once_it_is_remembered() {
     let handle = house.fs.opendir(Inode::ROOT).wait().await.unwrap();
     let entries = house.fs.readdir(handle, 0, 10).wait().await.unwrap();
     house.store.take();
-    entries.iter().for_each(|entry| house.fs.remember(handle, entry));
+    assert!(entries.iter().all(|entry| house.fs.remember(handle, entry) == entry.attr.inode));
     assert_eq!(house.fs.snapshot().inodes, 1);
     assert_eq!(ready(house.fs.getattr(inode, None)).unwrap().0.size, 1);
     ready(house.fs.open(inode)).unwrap();

@@ -15,7 +15,7 @@ use tokio::runtime;
 use crate::deferral::Deferral;
 use crate::kernel::abi::{GetxattrOut, OpenOut, fopen};
 use crate::kernel::{Delivery, Operation, Reply, Request};
-use crate::listing::{Fit, Listing, is_counted};
+use crate::listing::{Listing, is_counted};
 use crate::session::Service;
 use crate::words;
 
@@ -100,10 +100,10 @@ impl Adapter {
         let files = Arc::clone(&self.files);
         self.deferral.settle(request, reply, answer, move |reply, entries| {
             let mut listing = Listing::new(size, plus);
-            let fitted = entries.iter().take_while(|entry| listing.push(entry) == Fit::Fits).count();
             if plus {
-                list_plus(&files, handle, &entries[..fitted], reply, &listing);
+                list_plus(&files, handle, entries, reply, &mut listing);
             } else {
+                let _ = entries.iter().try_for_each(|entry| listing.push(entry));
                 reply.bytes(listing.as_bytes());
             }
         });
@@ -180,11 +180,20 @@ impl fmt::Debug for Adapter {
 
 /// Sends a listing that counts a reference for each entry. They are counted before the kernel can give the
 /// first one back.
-fn list_plus(files: &Arc<FileSystem>, handle: Handle, entries: &[DirEntry], reply: Reply, listing: &Listing) {
-    let counted = || entries.iter().filter(|entry| is_counted(entry));
-    counted().for_each(|entry| files.remember(handle, entry));
+fn list_plus(files: &FileSystem, handle: Handle, entries: Vec<DirEntry>, reply: Reply, listing: &mut Listing) {
+    let mut counted = Vec::with_capacity(entries.len());
+    for mut entry in entries {
+        if !listing.fits(&entry) {
+            break;
+        }
+        if is_counted(&entry) {
+            entry.attr.inode = files.remember(handle, &entry);
+            counted.push(entry.attr.inode);
+        }
+        let _ = listing.push(&entry);
+    }
     if reply.bytes(listing.as_bytes()) == Delivery::Unwanted {
-        counted().for_each(|entry| files.forget(entry.attr.inode, 1));
+        counted.into_iter().for_each(|inode| files.forget(inode, 1));
     }
 }
 

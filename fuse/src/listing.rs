@@ -20,12 +20,9 @@ pub(crate) struct Listing {
     plus: bool,
 }
 
-/// Whether an entry found room.
+/// There is no room for an entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Fit {
-    Fits,
-    Full,
-}
+pub(crate) struct Full;
 
 impl Listing {
     /// Room for `size` bytes of entries; `plus`: with attributes.
@@ -40,14 +37,17 @@ impl Listing {
         size / if plus { ENTRY_PLUS_MIN } else { ENTRY_MIN }
     }
 
+    /// Whether there is room for `entry`.
+    pub(crate) fn fits(&self, entry: &DirEntry) -> bool {
+        self.bytes.len() + self.length(entry) <= self.room
+    }
+
     /// Adds `entry` if there is room.
-    pub(crate) fn push(&mut self, entry: &DirEntry) -> Fit {
-        let fixed = if self.plus { ENTRY_PLUS_MIN } else { ENTRY_MIN } - 8;
-        let length = fixed + entry.name.len().next_multiple_of(8);
-        if self.bytes.len() + length > self.room {
-            return Fit::Full;
+    pub(crate) fn push(&mut self, entry: &DirEntry) -> Result<(), Full> {
+        if !self.fits(entry) {
+            return Err(Full);
         }
-        let end = self.bytes.len() + length;
+        let end = self.bytes.len() + self.length(entry);
         if self.plus {
             let mut found = words::found(&entry.attr, entry.ttl);
             if !is_counted(entry) {
@@ -62,7 +62,12 @@ impl Listing {
         self.bytes.extend_from_slice(head.as_bytes());
         self.bytes.extend_from_slice(&entry.name);
         self.bytes.resize(end, 0);
-        Fit::Fits
+        Ok(())
+    }
+
+    fn length(&self, entry: &DirEntry) -> usize {
+        let fixed = if self.plus { ENTRY_PLUS_MIN } else { ENTRY_MIN } - 8;
+        fixed + entry.name.len().next_multiple_of(8)
     }
 
     /// What to send.
@@ -103,7 +108,7 @@ mod tests {
     #[test]
     fn dots_count_no_reference() {
         let mut listing = Listing::new(4096, true);
-        listing.push(&entry(b"..", 5));
+        listing.push(&entry(b"..", 5)).unwrap();
         assert_eq!(EntryOut::read_from_prefix(listing.as_bytes()).unwrap().0.nodeid, 0);
     }
 
@@ -116,7 +121,7 @@ mod tests {
         ) {
             let mut listing = Listing::new(size, plus);
             let entries: Vec<_> = names.iter().zip(1..).map(|(name, number)| entry(name, number)).collect();
-            let fitted: Vec<_> = entries.iter().take_while(|entry| listing.push(entry) == Fit::Fits).collect();
+            let fitted: Vec<_> = entries.iter().take_while(|entry| listing.push(entry).is_ok()).collect();
             prop_assert!(listing.as_bytes().len() <= size as usize);
             prop_assert!(fitted.len() <= Listing::entries_max(size, plus));
             let mut rest = listing.as_bytes();

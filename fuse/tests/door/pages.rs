@@ -40,7 +40,6 @@ fn a_changed_file_is_read_anew_at_the_next_open() {
 
 /// The page cache belongs to the inode, and both descriptors share it.
 #[test]
-#[ignore = "needs a changed file to be another inode while its old version is open; the fs room decides"]
 fn an_old_descriptor_never_shows_bytes_of_a_new_version() {
     let memory = MemoryStore::new();
     memory.put_pattern("f", 100_000, 1);
