@@ -18,6 +18,9 @@ use crate::{Fetched, Get, Landing, ObjectMeta, Operation, StoreError, StoreError
 /// the calling thread goes on by itself.
 const PIECE: usize = 1 << 20;
 
+/// What `statfs` calls tmpfs (`linux/magic.h`).
+const TMPFS_MAGIC: rustix::fs::FsWord = 0x0102_1994;
+
 /// Buffers one system call fills at most; the kernel takes 1,024.
 const BUFFERS_MAX: usize = 256;
 
@@ -72,7 +75,13 @@ async fn land(file: &Arc<OwnedFd>, offset: u64, length: u64, landing: &mut Landi
     let mut landed = 0;
     let mut piece = Vec::new();
     while landed < length {
-        match land_cached(file, offset + landed, length - landed, landing) {
+        let at_hand = match land_at_hand(file, offset + landed, length - landed, ReadWriteFlags::NOWAIT, landing) {
+            Err(Errno::OPNOTSUPP) if is_in_memory(file) => {
+                land_at_hand(file, offset + landed, length - landed, ReadWriteFlags::empty(), landing)
+            }
+            other => other,
+        };
+        match at_hand {
             Ok(0) => break,
             Ok(count) => landed += count,
             Err(Errno::INTR) => {}
@@ -93,11 +102,22 @@ async fn land(file: &Arc<OwnedFd>, offset: u64, length: u64, landing: &mut Landi
     Ok(landed)
 }
 
-/// Lands what the page cache holds, without waiting.
+/// Whether the file is on tmpfs: it has no `NOWAIT`, and needs none.
+fn is_in_memory(file: &OwnedFd) -> bool {
+    rustix::fs::fstatfs(file).is_ok_and(|system| system.f_type == TMPFS_MAGIC)
+}
+
+/// Lands bytes by one system call; with `NOWAIT` only what the page cache holds.
 ///
 /// # Errors
 /// `AGAIN` when the next byte is not there, `OPNOTSUPP` where the file system cannot tell.
-fn land_cached(file: &OwnedFd, offset: u64, length: u64, landing: &mut Landing<'_>) -> Result<u64, Errno> {
+fn land_at_hand(
+    file: &OwnedFd,
+    offset: u64,
+    length: u64,
+    flags: ReadWriteFlags,
+    landing: &mut Landing<'_>,
+) -> Result<u64, Errno> {
     let mut left = length;
     let mut buffers: SmallVec<[IoSliceMut<'_>; 16]> = SmallVec::new();
     for buffer in landing.spare().take(BUFFERS_MAX) {
@@ -108,7 +128,7 @@ fn land_cached(file: &OwnedFd, offset: u64, length: u64, landing: &mut Landing<'
             break;
         }
     }
-    let count = rustix::io::preadv2(file, &mut buffers, offset, ReadWriteFlags::NOWAIT)? as u64;
+    let count = rustix::io::preadv2(file, &mut buffers, offset, flags)? as u64;
     drop(buffers);
     landing.advance(count);
     Ok(count)

@@ -150,6 +150,24 @@ async fn a_large_read_lands_in_many_buffers_cached_or_not() {
 }
 
 #[tokio::test]
+async fn a_file_on_tmpfs_is_read_on_the_calling_thread() {
+    let Ok(directory) = tempfile::tempdir_in("/dev/shm") else {
+        eprintln!("SKIPPED: there is no /dev/shm");
+        return;
+    };
+    let store = LocalStore::open(directory.path()).unwrap();
+    fs::write(directory.path().join("file"), "0123456789").unwrap();
+    let key = ObjectKey::from("file");
+    let mut bytes = [0; 4];
+    let mut landing = Landing::one(&mut bytes);
+    let get = Get { key: &key, version: None, range: ByteRange::new(3, 7), urgency: Urgency::Demand };
+    let answer = futures_util::FutureExt::now_or_never(store.get(get, &mut landing));
+    answer.expect("nothing was waited for").unwrap();
+    drop(landing);
+    assert_eq!(&bytes, b"3456");
+}
+
+#[tokio::test]
 async fn a_retry_lands_only_the_missing_tail() {
     let (directory, store) = store();
     fs::write(directory.path().join("file"), "0123456789").unwrap();
