@@ -27,6 +27,22 @@ impl Moment {
     }
 }
 
+/// A moment that threads share.
+#[derive(Default, Debug)]
+pub(crate) struct AtomicMoment(AtomicU64);
+
+impl AtomicMoment {
+    /// The moment. Relaxed: it orders nothing but itself.
+    pub(crate) fn get(&self) -> Moment {
+        Moment(self.0.load(Ordering::Relaxed))
+    }
+
+    /// Sets it to `now`.
+    pub(crate) fn set(&self, now: Moment) {
+        self.0.store(now.0, Ordering::Relaxed);
+    }
+}
+
 /// What says what time it is.
 #[derive(Clone, Debug)]
 pub enum Clock {

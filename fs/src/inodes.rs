@@ -21,7 +21,7 @@ use sha2::{Digest, Sha256};
 
 use crate::Inode;
 use crate::child::{FileMeta, What};
-use crate::expiry::Moment;
+use crate::expiry::{AtomicMoment, Moment};
 
 /// One file or directory.
 #[derive(Debug)]
@@ -31,6 +31,8 @@ pub(crate) struct Node {
     pub(crate) key: ObjectKey,
     pub(crate) is_directory: bool,
     state: Mutex<NodeState>,
+    /// When a read of it was last given up because the store did not answer.
+    unanswered: AtomicMoment,
 }
 
 /// What is known of a node.
@@ -65,7 +67,7 @@ pub(crate) enum Opening {
 
 impl Node {
     fn new(inode: Inode, key: ObjectKey, is_directory: bool) -> Arc<Self> {
-        Arc::new(Self { inode, key, is_directory, state: Mutex::default() })
+        Arc::new(Self { inode, key, is_directory, state: Mutex::default(), unanswered: AtomicMoment::default() })
     }
 
     /// The node that takes the path over from `retired`, with what is known of it.
@@ -73,7 +75,8 @@ impl Node {
         let old = retired.state();
         let state = NodeState { meta: old.meta.clone(), learnt: old.learnt, ..NodeState::default() };
         let key = retired.key.clone();
-        Arc::new(Self { inode, key, is_directory: retired.is_directory, state: Mutex::new(state) })
+        let (is_directory, state) = (retired.is_directory, Mutex::new(state));
+        Arc::new(Self { inode, key, is_directory, state, unanswered: AtomicMoment::default() })
     }
 
     /// What is known of it.
@@ -122,6 +125,11 @@ impl Node {
             state.is_retired = true;
         }
         state.is_retired
+    }
+
+    /// When a read of it was last given up because the store did not answer.
+    pub(crate) fn unanswered(&self) -> &AtomicMoment {
+        &self.unanswered
     }
 
     /// Nothing known of it is believed any more.

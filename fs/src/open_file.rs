@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use rfuse_block::{ByteRange, ObjectId};
 use rfuse_cache::{PinnedObject, Slices};
@@ -14,6 +15,7 @@ use rfuse_store::StoreErrorKind;
 
 use crate::child::{FileMeta, What};
 use crate::counters::Count;
+use crate::expiry::Moment;
 use crate::inodes::{Node, Opening};
 use crate::{Answer, Attr, FileSystem, FsError, Handle, Inode, Opened};
 
@@ -33,6 +35,30 @@ const SMALL_FILE: u64 = 1 << 20;
 
 /// The longest target of a symbolic link, as in Linux (`PATH_MAX`).
 const TARGET_MAX: u64 = 4096;
+
+/// For so long after a read ran into its deadline, reads of that file that memory cannot answer fail at once.
+///
+/// A failed buffered read makes the kernel ask again for the page alone, and then once more for the next
+/// reader of that page: each would wait a deadline of its own, and a program two or three.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
+
+/// A read that waits for the store.
+struct Wait {
+    fs: Arc<FileSystem>,
+    file: Arc<OpenFile>,
+    since: Moment,
+}
+
+impl Drop for Wait {
+    /// Whoever bounds the wait drops it; a wait that lasted a whole deadline was dropped for that.
+    fn drop(&mut self) {
+        let now = self.fs.clock.now();
+        // Both moments are whole milliseconds, the difference may be one short.
+        if now.since(self.since) + Duration::from_millis(1) >= self.fs.config.deadline {
+            self.file.node.unanswered().set(now);
+        }
+    }
+}
 
 impl FileSystem {
     /// Opens a file for reading, pinned to the version it has now. The store is asked only if what is known of
@@ -86,13 +112,19 @@ impl FileSystem {
                     self.counters.add(Count::ReadReady);
                     Answer::Ready(Ok(slices))
                 }
+                None if self.is_unanswered(file) => Answer::Ready(Err(FsError::Deadline(self.config.deadline))),
                 None => {
-                    let (fs, file) = (Arc::clone(self), Arc::clone(file));
-                    Answer::Pending(Box::pin(async move { fs.read_missing(&file, range).await }))
+                    let wait = Wait { fs: Arc::clone(self), file: Arc::clone(file), since: self.clock.now() };
+                    Answer::Pending(Box::pin(async move { wait.fs.read_missing(&wait.file, range).await }))
                 }
             }
         });
         answer.unwrap_or(Answer::Ready(Err(FsError::Unknown(handle.0))))
+    }
+
+    /// Whether the store has just let a read of this file wait past the deadline.
+    fn is_unanswered(&self, file: &OpenFile) -> bool {
+        file.node.unanswered().get().fresh(self.clock.now(), ASK_AGAIN).is_some()
     }
 
     async fn read_missing(&self, file: &OpenFile, range: ByteRange) -> Result<Slices, FsError> {
@@ -121,7 +153,7 @@ impl FileSystem {
             // Another handle may have learnt of the new version already.
             let mut state = file.node.state();
             if state.meta.as_ref().is_none_or(|meta| meta.version == file.meta.version) {
-                state.learnt = crate::expiry::Moment::NEVER;
+                state.learnt = Moment::NEVER;
             }
         }
         FsError::Stale(key)

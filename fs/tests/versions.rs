@@ -5,7 +5,8 @@ mod support;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use rfuse_fs::{Errno, FsError, Inode};
+use rfuse_config::FsConfig;
+use rfuse_fs::{Answer, Errno, FsError, Inode};
 use rfuse_store::{MemoryStore, PutOptions};
 use support::{House, ready};
 
@@ -179,4 +180,19 @@ async fn files_are_not_directories_and_the_other_way_round() {
     assert!(matches!(house.fs.open(directory).wait().await, Err(FsError::IsADirectory)));
     assert!(matches!(house.fs.opendir(file).wait().await, Err(FsError::NotADirectory)));
     assert!(matches!(house.lookup(file, b"x").await, Err(FsError::NotADirectory)));
+}
+
+#[tokio::test]
+async fn a_read_given_up_at_its_deadline_spares_the_next_ones_theirs_for_a_moment() {
+    let (house, inode) = one_file(vec![1; 10_000]).await;
+    let file = house.fs.open(inode).wait().await.unwrap();
+    let read = || house.fs.read(file.handle, 4096, 4096);
+    drop(read());
+    let waiting = read();
+    assert!(matches!(waiting, Answer::Pending(_)), "an interrupted read says nothing about the store");
+    house.clock.advance(FsConfig::default().deadline);
+    drop(waiting);
+    assert!(matches!(ready(read()), Err(FsError::Deadline(_))));
+    house.clock.advance(Duration::from_millis(200));
+    assert_eq!(read().wait().await.unwrap().to_vec(), [1; 4096]);
 }
