@@ -3,6 +3,8 @@
 //! `readers/read.py` makes the files and runs numpy, pyarrow, h5py, safetensors, mcap, zarr and tar readers.
 //! It needs a Python with those libraries (`RFUSE_TEST_PYTHON`) and the servers of `cargo xtask test`.
 
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
