@@ -1,7 +1,7 @@
 //! What a fresh Debian-like machine lacks, installed when it is needed.
 //!
 //! System packages come from the machine's package manager; everything else goes below `target/tools`, or
-//! where `RFUSE_TOOLS` points, so that a checkout can be thrown away whole. Versions are pinned here.
+//! where `RFUSE_TEST_TOOLS` points, so that a checkout can be thrown away whole. Versions are pinned here.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,7 +23,7 @@ const INSTALL_LIMIT: Duration = Duration::from_secs(20 * 60);
 
 /// Where tools are kept between runs.
 pub(crate) fn folder() -> PathBuf {
-    std::env::var_os("RFUSE_TOOLS").map_or_else(|| crate::shell::root().join("target/tools"), PathBuf::from)
+    std::env::var_os("RFUSE_TEST_TOOLS").map_or_else(|| crate::shell::root().join("target/tools"), PathBuf::from)
 }
 
 /// Makes sure that mounts work: the FUSE device and the helper that unprivileged users need.
