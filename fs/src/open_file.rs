@@ -1,9 +1,8 @@
 //! Open files: one version of one object, read until the handle closes or the object changes.
 //!
 //! A handle is pinned to the version that the metadata named at open, and no read delivers any other. It
-//! fails for good with `ESTALE` once the store says that the object changed, and also once somebody opens a
-//! newer version through this mount: the two share the kernel's page cache, and pages of the old version must
-//! not get into it again.
+//! fails for good with `ESTALE` once the store says that the object changed. A newer version that is opened
+//! while an older one is still open becomes another inode, because the kernel has one page cache an inode.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
