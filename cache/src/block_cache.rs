@@ -49,18 +49,10 @@ pub(crate) struct Shared {
 impl BlockCache {
     /// A cache of `config` over `store`.
     ///
-    /// `config.memory` is a hard cap on blocks, blocks in flight and bookkeeping together, up to
-    /// [`BlockCache::least_memory`], below which it cannot work. Beside it are only the bytes of single reads
+    /// `config.memory` is a hard cap on blocks, blocks in flight and bookkeeping together. Less than
+    /// [`BlockCache::least_memory`], which settings refuse, is taken for that. Beside it are only the bytes of single reads
     /// longer than half of it, which are copied together.
     pub fn new(store: Arc<dyn Store>, config: &CacheConfig) -> Arc<Self> {
-        let least = Self::least_memory(config.block_size);
-        if config.memory < least {
-            tracing::warn!(
-                asked = config.memory,
-                used = least,
-                "too little memory for blocks of this size, using the least"
-            );
-        }
         let memory = MemoryTier::new(config.block_size, config.memory);
         let (capacity, block) = (memory.capacity(), config.block_size.bytes());
         let shared = Shared {

@@ -13,6 +13,16 @@ pub struct CacheConfig {
     pub fetch_max: u64,
 }
 
+impl CacheConfig {
+    /// The least [`memory`](Self::memory) that works with blocks of `block_size`, in bytes: four blocks and half
+    /// a MiB with what is known about them, as whole MiB, so that a person can write it.
+    pub fn least_memory(block_size: BlockSize) -> u64 {
+        const MIB: u64 = 1 << 20;
+        const SLOT_OVERHEAD: u64 = 64;
+        (4 * (block_size.bytes() + SLOT_OVERHEAD) + MIB / 2).next_multiple_of(MIB)
+    }
+}
+
 impl Default for CacheConfig {
     fn default() -> Self {
         Self { block_size: BlockSize::MIN, memory: 512 << 20, fetch_max: 8 << 20 }

@@ -41,7 +41,7 @@ impl MountConfig {
     pub fn resolve(layers: &Layers, url: &ParsedUrl, around: &Surroundings) -> Result<Self, ConfigError> {
         Ok(Self {
             store: store(layers, url, around)?,
-            cache: cache(layers),
+            cache: cache(layers)?,
             fs: fs(layers, around),
             mount: mount(layers),
             log: log(layers),
@@ -213,14 +213,21 @@ fn aws(layers: &Layers) -> Result<AwsCredential, ConfigError> {
     }
 }
 
-fn cache(layers: &Layers) -> CacheConfig {
+fn cache(layers: &Layers) -> Result<CacheConfig, ConfigError> {
     // The check of the setting has made sure that it is a block size.
     let block_size = BlockSize::new(size(layers, "block-size")).unwrap_or_default();
-    CacheConfig {
-        block_size,
-        memory: size(layers, "memory"),
-        fetch_max: size(layers, "fetch-max").max(block_size.bytes()),
+    let memory = size(layers, "memory");
+    let least = CacheConfig::least_memory(block_size);
+    if memory < least {
+        let blocks = ByteSize(block_size.bytes());
+        return Err(ConfigError::BadValue {
+            key: "memory".to_owned(),
+            value: format!("{:?}", layers.text("memory")),
+            origin: layers.given("memory").map_or(Source::Default, |value| value.source.clone()),
+            why: format!("blocks of {blocks} need at least {}; write that, or a smaller block-size", ByteSize(least)),
+        });
     }
+    Ok(CacheConfig { block_size, memory, fetch_max: size(layers, "fetch-max").max(block_size.bytes()) })
 }
 
 fn fs(layers: &Layers, around: &Surroundings) -> FsConfig {
@@ -329,6 +336,16 @@ mod tests {
         assert_eq!(config.fs, FsConfig::default());
         assert_eq!(config.mount, MountOptions::default());
         assert_eq!(config.log, LogOptions::default());
+    }
+
+    #[test]
+    fn memory_below_the_least_that_works_is_refused_with_that() {
+        let error = resolve("mem:", &[("memory", "4MiB"), ("block-size", "1MiB")], &[], &NOBODY).unwrap_err();
+        let text =
+            "--memory: memory = \"4MiB\": blocks of 1MiB need at least 5MiB; write that, or a smaller block-size";
+        assert_eq!(error.to_string(), text);
+        assert!(resolve("mem:", &[("memory", "5MiB"), ("block-size", "1MiB")], &[], &NOBODY).is_ok());
+        assert!(resolve("mem:", &[("memory", "1MiB")], &[], &NOBODY).is_ok());
     }
 
     #[test]

@@ -8,7 +8,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rfuse_block::ObjectKey;
-use rfuse_store::{ListEntry, ListPage, ObjectMeta, Token};
+use rfuse_store::{ListEntry, ListPage, Token};
 use tokio::sync::Notify;
 
 use crate::expiry::Moment;
@@ -92,10 +92,8 @@ impl Flat {
     ) {
         let mut state = self.lock();
         for entry in &page.entries {
-            if let ListEntry::Object(meta) = entry
-                && meta.key.as_bytes().starts_with(self.root.as_bytes())
-            {
-                state.pass(&self.root, meta, now, &mut install);
+            if entry.key().as_bytes().starts_with(self.root.as_bytes()) {
+                state.pass(&self.root, entry, now, &mut install);
             }
         }
         state.phase = page.next.clone().map_or(Phase::Over, |token| Phase::Paused(Some(token)));
@@ -144,15 +142,19 @@ impl Flat {
 }
 
 impl State {
-    /// Moves the cursor over one object.
+    /// Moves the cursor over one object, or a directory that could not be listed: nothing is installed for
+    /// that, so that who opens it asks the store and hears why.
     fn pass(
         &mut self,
         root: &ObjectKey,
-        meta: &ObjectMeta,
+        entry: &ListEntry,
         now: Moment,
         install: &mut impl FnMut(&ObjectKey, u64) -> Option<Arc<Listing>>,
     ) {
-        let key = meta.key.as_bytes();
+        let (key, meta) = match entry {
+            ListEntry::Object(meta) => (meta.key.as_bytes(), Some(meta)),
+            ListEntry::Prefix(prefix) => (prefix.as_bytes(), None),
+        };
         let inside = self.path.iter().take_while(|step| key.starts_with(step.prefix.as_bytes())).count();
         self.leave(inside);
         self.passed += 1;
@@ -164,6 +166,9 @@ impl State {
             }
             let Place::Below(name) = place(rest) else { break };
             let prefix = ObjectKey::new(&key[..start + name.len() + 1]);
+            if meta.is_none() && prefix.as_bytes() == key {
+                break;
+            }
             let listing = install(&prefix, self.passed);
             self.path.push(Step { prefix, listing });
         }
@@ -178,5 +183,46 @@ impl State {
                 listing.complete();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use rfuse_block::Version;
+    use rfuse_store::ObjectMeta;
+
+    use super::*;
+    use crate::expiry::Clock;
+    use crate::listing::Known;
+
+    fn object(key: &str) -> ListEntry {
+        ListEntry::Object(ObjectMeta {
+            key: key.into(),
+            size: 1,
+            version: Version::new("\"1\""),
+            modified: SystemTime::UNIX_EPOCH,
+            content_type: None,
+            metadata: Default::default(),
+            is_directory: false,
+        })
+    }
+
+    #[test]
+    fn a_directory_that_could_not_be_listed_is_shown_and_left_to_who_opens_it() {
+        let (flat, now, totals) = (Flat::new("".into(), 100), Clock::manual().now(), Arc::default());
+        let entries = vec![object("a/x"), ListEntry::Prefix("a/shut/".into()), object("b/y")];
+        let mut installed = Vec::new();
+        flat.claim();
+        flat.land(&ListPage { entries, next: None }, now, |prefix, position| {
+            let listing = Listing::flat(prefix.clone(), now, position, 100, &totals);
+            installed.push(Arc::clone(&listing));
+            Some(listing)
+        });
+        let prefixes: Vec<_> = installed.iter().map(|listing| listing.prefix.clone()).collect();
+        assert_eq!(prefixes, ["a/".into(), "b/".into()]);
+        assert!(matches!(installed[0].find(b"shut"), Known::Here { .. }));
+        assert!(matches!(installed[0].find(b"other"), Known::Absent));
     }
 }

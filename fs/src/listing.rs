@@ -210,10 +210,11 @@ impl Listing {
         }
     }
 
-    /// Takes in one object of a flat listing: `rest` is its key after this directory's prefix.
-    pub(crate) fn add(&self, rest: &[u8], meta: &ObjectMeta, now: Moment) {
+    /// Takes in one entry of a flat listing, `meta` being none for a directory that could not be listed: `rest`
+    /// is its key after this directory's prefix.
+    pub(crate) fn add(&self, rest: &[u8], meta: Option<&ObjectMeta>, now: Moment) {
         let mut state = self.lock();
-        add(&mut state.gather, rest, Some(meta), now);
+        add(&mut state.gather, rest, meta, now);
     }
 
     /// The flat listing has left this directory.

@@ -73,11 +73,12 @@ impl Answer for UploadId {}
 impl Answer for PartTag {}
 
 /// Implements [`Store`](crate::Store) for a wrapper that has a field `inner` and the two methods
-/// `get_through(get, landing)` and `through(call, send)`, where `send()` makes the call once.
+/// `get_through(get, landing)` and `through(call, send)`, where `send()` makes the call once. A wrapper with type
+/// parameters says `for [PARAMETERS]` before its name.
 macro_rules! store_around {
-    ($wrapper:ty) => {
+    (for [$($generics:tt)*] $wrapper:ty) => {
         #[async_trait::async_trait]
-        impl $crate::Store for $wrapper {
+        impl<$($generics)*> $crate::Store for $wrapper {
             async fn get(
                 &self,
                 get: $crate::Get<'_>,
@@ -180,6 +181,9 @@ macro_rules! store_around {
                 self.through(call, || self.inner.delete(key, version)).await
             }
         }
+    };
+    ($wrapper:ty) => {
+        $crate::around::store_around!(for [] $wrapper);
     };
 }
 

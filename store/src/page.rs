@@ -85,6 +85,18 @@ impl<'a> PageBuilder<'a> {
         }
     }
 
+    /// Offers the directory `key`, which ends in `/` and in which nothing can be listed.
+    pub(crate) fn offer_shut(&mut self, key: &[u8]) -> Step {
+        if key < self.from.as_slice() {
+            return Step::Next;
+        }
+        match self.offer(key, || None) {
+            Step::Next => self.entries.push(ListEntry::Prefix(ObjectKey::new(key))),
+            step => return step,
+        }
+        Step::Next
+    }
+
     /// There are no more names.
     pub(crate) fn no_more(&mut self) {
         self.end(None);

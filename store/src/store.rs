@@ -89,7 +89,8 @@ pub struct ListRequest<'a> {
 pub enum ListEntry {
     /// An object.
     Object(ObjectMeta),
-    /// Everything that starts with this name, which ends in `/`.
+    /// Everything that starts with this name, which ends in `/`. In a listing that is not delimited: what is
+    /// below it cannot be listed from here, and asking for it says why (a local directory without permission).
     Prefix(ObjectKey),
 }
 

@@ -1,6 +1,10 @@
 //! What demonstrations and the tests of other rooms need of a store, and a mount never does.
 
+mod watched;
+
 use rfuse_config::{Location, StoreConfig};
+
+pub use watched::{Asked, Watch, Watched};
 
 use crate::{AzureStore, Operation, S3Store, StoreError, StoreErrorKind};
 

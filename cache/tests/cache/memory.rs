@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::support::{House, Probe, SIZE, settle};
+use crate::support::{House, SIZE, probe, settle};
 use proptest::prelude::*;
 use rfuse_block::{BlockSize, ByteRange, ObjectId, ObjectKey};
 use rfuse_cache::{Ahead, BlockCache, Slices};
@@ -123,7 +123,7 @@ fn content(size: usize, fill: u8) -> Vec<u8> {
 }
 
 async fn play(block: u64, spare: u64, fetch_max: u64, rounds: Vec<Vec<Step>>) {
-    let store = Probe::new();
+    let store = probe();
     store.yielding.store(true, Ordering::SeqCst);
     let block_size = BlockSize::new(block).unwrap();
     let memory = BlockCache::least_memory(block_size) + spare;
@@ -232,4 +232,12 @@ fn hits_from_many_threads_are_right_while_blocks_come_and_go() {
     stop.store(true, Ordering::Relaxed);
     let hits: u64 = readers.into_iter().map(|reader| reader.join().unwrap()).sum();
     assert!(hits > 0);
+}
+
+#[test]
+fn what_settings_take_for_the_least_memory_is_enough() {
+    for exponent in 12..=26 {
+        let block_size = BlockSize::new(1 << exponent).unwrap();
+        assert!(CacheConfig::least_memory(block_size) >= BlockCache::least_memory(block_size), "2^{exponent}");
+    }
 }

@@ -4,20 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use rfuse_block::{BlockSize, ByteRange, ObjectId, ObjectKey, Version};
+use rfuse_block::{BlockSize, ByteRange, ObjectId, ObjectKey};
 use rfuse_cache::{BlockCache, PinnedObject};
 use rfuse_config::CacheConfig;
-use rfuse_store::{
-    Fetched, Get, Landing, ListPage, ListRequest, MemoryStore, ObjectMeta, Operation, PartTag, Precondition,
-    PutOptions, Store, StoreError, StoreErrorKind, UploadId, Urgency, pattern,
-};
+use rfuse_store::testing::{Asked, Watch, Watched};
+use rfuse_store::{Operation, StoreError, StoreErrorKind, Urgency, pattern};
 use tokio::sync::Semaphore;
 
-/// A memory store that is watched.
+/// What the tests hold, fail and count.
 #[derive(Debug)]
-pub(crate) struct Probe {
-    pub(crate) memory: MemoryStore,
+pub(crate) struct Hold {
     /// A permit lets one GET through while `held`.
     pub(crate) gate: Semaphore,
     pub(crate) held: AtomicBool,
@@ -30,21 +26,24 @@ pub(crate) struct Probe {
     pub(crate) bytes: AtomicUsize,
 }
 
-impl Probe {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self {
-            memory: MemoryStore::new(),
-            gate: Semaphore::new(0),
-            held: AtomicBool::new(false),
-            failing: AtomicBool::new(false),
-            yielding: AtomicBool::new(false),
-            gets: AtomicUsize::new(0),
-            ahead: AtomicUsize::new(0),
-            alive: AtomicUsize::new(0),
-            bytes: AtomicUsize::new(0),
-        })
-    }
+/// A memory store that is watched.
+pub(crate) type Probe = Watched<Hold>;
 
+pub(crate) fn probe() -> Arc<Probe> {
+    let hold = Hold {
+        gate: Semaphore::new(0),
+        held: AtomicBool::new(false),
+        failing: AtomicBool::new(false),
+        yielding: AtomicBool::new(false),
+        gets: AtomicUsize::new(0),
+        ahead: AtomicUsize::new(0),
+        alive: AtomicUsize::new(0),
+        bytes: AtomicUsize::new(0),
+    };
+    Watched::new(Arc::default(), hold)
+}
+
+impl Hold {
     pub(crate) fn gets(&self) -> usize {
         self.gets.load(Ordering::SeqCst)
     }
@@ -62,13 +61,10 @@ impl Drop for Alive<'_> {
     }
 }
 
-fn unsupported<T>(operation: Operation) -> Result<T, StoreError> {
-    Err(StoreError::new(StoreErrorKind::Unsupported, operation, "only read here"))
-}
-
 #[async_trait]
-impl Store for Probe {
-    async fn get(&self, get: Get<'_>, landing: &mut Landing<'_>) -> Result<Fetched, StoreError> {
+impl Watch for Hold {
+    async fn see(&self, asked: Asked<'_>) -> Result<(), StoreError> {
+        let Asked::Get(get) = asked else { return Ok(()) };
         self.gets.fetch_add(1, Ordering::SeqCst);
         self.alive.fetch_add(1, Ordering::SeqCst);
         let _alive = Alive(&self.alive);
@@ -83,62 +79,7 @@ impl Store for Probe {
         if self.failing.load(Ordering::SeqCst) {
             return Err(StoreError::new(StoreErrorKind::Unavailable, Operation::Get, "as asked by the test"));
         }
-        self.memory.get(get, landing).await
-    }
-
-    async fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, StoreError> {
-        self.memory.head(key).await
-    }
-
-    async fn list(&self, request: ListRequest<'_>) -> Result<ListPage, StoreError> {
-        self.memory.list(request).await
-    }
-
-    async fn put(&self, _: &ObjectKey, _: Bytes, _: &Precondition, _: &PutOptions) -> Result<Version, StoreError> {
-        unsupported(Operation::Put)
-    }
-
-    async fn begin_upload(&self, _: &ObjectKey, _: &PutOptions) -> Result<UploadId, StoreError> {
-        unsupported(Operation::Upload)
-    }
-
-    async fn put_part(&self, _: &ObjectKey, _: &UploadId, _: u32, _: Bytes) -> Result<PartTag, StoreError> {
-        unsupported(Operation::Upload)
-    }
-
-    async fn copy_part(
-        &self,
-        _: &ObjectKey,
-        _: &UploadId,
-        _: u32,
-        _: &ObjectKey,
-        _: &Version,
-        _: ByteRange,
-    ) -> Result<PartTag, StoreError> {
-        unsupported(Operation::Upload)
-    }
-
-    async fn complete_upload(
-        &self,
-        _: &ObjectKey,
-        _: &UploadId,
-        _: &[PartTag],
-        _: &Precondition,
-        _: &PutOptions,
-    ) -> Result<Version, StoreError> {
-        unsupported(Operation::Upload)
-    }
-
-    async fn abort_upload(&self, _: &ObjectKey, _: &UploadId) -> Result<(), StoreError> {
-        unsupported(Operation::Upload)
-    }
-
-    async fn copy(&self, _: &ObjectKey, _: &ObjectKey, _: &Precondition) -> Result<Version, StoreError> {
-        unsupported(Operation::Copy)
-    }
-
-    async fn delete(&self, _: &ObjectKey, _: Option<&Version>) -> Result<(), StoreError> {
-        unsupported(Operation::Delete)
+        Ok(())
     }
 }
 
@@ -156,7 +97,7 @@ pub(crate) struct House {
 impl House {
     /// Blocks of `block` bytes, `memory` bytes more than the least, GETs of at most `fetch_max`.
     pub(crate) fn new(block: u64, memory: u64, fetch_max: u64) -> Self {
-        let store = Probe::new();
+        let store = probe();
         let block_size = BlockSize::new(block).unwrap();
         let memory = BlockCache::least_memory(block_size) + memory;
         let cache = BlockCache::new(store.clone(), &CacheConfig { block_size, memory, fetch_max });

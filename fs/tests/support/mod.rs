@@ -3,44 +3,42 @@
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "shared by test files, each using its own part")]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use rfuse_block::{ByteRange, ObjectKey, Version};
 use rfuse_cache::BlockCache;
 use rfuse_config::{CacheConfig, FsConfig};
 use rfuse_fs::{Answer, Attr, Clock, DirEntry, Entry, FileSystem, FsError, Inode};
-use rfuse_store::{
-    Fetched, Get, Landing, ListPage, ListRequest, MemoryStore, ObjectMeta, Operation, PartTag, Precondition,
-    PutOptions, Store, StoreError, StoreErrorKind, UploadId,
-};
+use rfuse_store::testing::{Asked, Watch, Watched};
+use rfuse_store::{MemoryStore, Operation, Store, StoreError, StoreErrorKind};
 
-/// A memory store whose requests are counted and take their time.
+/// What is counted, and how long a request takes.
 #[derive(Debug)]
-pub struct Counting {
-    pub memory: MemoryStore,
+pub struct Count {
     pub gets: AtomicU64,
     pub heads: AtomicU64,
     pub lists: AtomicU64,
     pub bytes: AtomicU64,
     pub latency: Duration,
     /// Lists fail like those of a token without that permission.
-    pub may_list: std::sync::atomic::AtomicBool,
+    pub may_list: AtomicBool,
 }
 
-impl Counting {
-    pub fn over(memory: MemoryStore, latency: Duration) -> Arc<Self> {
-        Arc::new(Self {
-            memory,
+/// A memory store whose requests are counted and take their time.
+pub type Counting = Watched<Count>;
+
+impl Count {
+    pub fn over(memory: MemoryStore, latency: Duration) -> Arc<Counting> {
+        let count = Self {
             gets: AtomicU64::new(0),
             heads: AtomicU64::new(0),
             lists: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             latency,
-            may_list: true.into(),
-        })
+            may_list: AtomicBool::new(true),
+        };
+        Watched::new(Arc::new(memory), count)
     }
 
     /// GETs, HEADs and LISTs since the last call.
@@ -51,89 +49,29 @@ impl Counting {
             self.lists.swap(0, Ordering::SeqCst),
         )
     }
+}
 
-    async fn wait(&self) {
+#[async_trait]
+impl Watch for Count {
+    async fn see(&self, asked: Asked<'_>) -> Result<(), StoreError> {
+        match asked {
+            Asked::Get(get) => {
+                self.gets.fetch_add(1, Ordering::SeqCst);
+                self.bytes.fetch_add(get.range.length(), Ordering::SeqCst);
+            }
+            Asked::Other(Operation::Head) => drop(self.heads.fetch_add(1, Ordering::SeqCst)),
+            Asked::Other(Operation::List) => drop(self.lists.fetch_add(1, Ordering::SeqCst)),
+            Asked::Other(_) => {}
+        }
         if self.latency.is_zero() {
             tokio::task::yield_now().await;
         } else {
             tokio::time::sleep(self.latency).await;
         }
-    }
-}
-
-fn unsupported<T>(operation: Operation) -> Result<T, StoreError> {
-    Err(StoreError::new(StoreErrorKind::Unsupported, operation, "not in this test"))
-}
-
-#[async_trait]
-impl Store for Counting {
-    async fn get(&self, get: Get<'_>, landing: &mut Landing<'_>) -> Result<Fetched, StoreError> {
-        self.gets.fetch_add(1, Ordering::SeqCst);
-        self.bytes.fetch_add(get.range.length(), Ordering::SeqCst);
-        self.wait().await;
-        self.memory.get(get, landing).await
-    }
-
-    async fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, StoreError> {
-        self.heads.fetch_add(1, Ordering::SeqCst);
-        self.wait().await;
-        self.memory.head(key).await
-    }
-
-    async fn list(&self, request: ListRequest<'_>) -> Result<ListPage, StoreError> {
-        self.lists.fetch_add(1, Ordering::SeqCst);
-        self.wait().await;
-        if !self.may_list.load(Ordering::SeqCst) {
+        if matches!(asked, Asked::Other(Operation::List)) && !self.may_list.load(Ordering::SeqCst) {
             return Err(StoreError::new(StoreErrorKind::Denied, Operation::List, "no list permission"));
         }
-        self.memory.list(request).await
-    }
-
-    async fn put(&self, _: &ObjectKey, _: Bytes, _: &Precondition, _: &PutOptions) -> Result<Version, StoreError> {
-        unsupported(Operation::Put)
-    }
-
-    async fn begin_upload(&self, _: &ObjectKey, _: &PutOptions) -> Result<UploadId, StoreError> {
-        unsupported(Operation::Upload)
-    }
-
-    async fn put_part(&self, _: &ObjectKey, _: &UploadId, _: u32, _: Bytes) -> Result<PartTag, StoreError> {
-        unsupported(Operation::Upload)
-    }
-
-    async fn copy_part(
-        &self,
-        _: &ObjectKey,
-        _: &UploadId,
-        _: u32,
-        _: &ObjectKey,
-        _: &Version,
-        _: ByteRange,
-    ) -> Result<PartTag, StoreError> {
-        unsupported(Operation::Upload)
-    }
-
-    async fn complete_upload(
-        &self,
-        _: &ObjectKey,
-        _: &UploadId,
-        _: &[PartTag],
-        _: &Precondition,
-        _: &PutOptions,
-    ) -> Result<Version, StoreError> {
-        unsupported(Operation::Upload)
-    }
-
-    async fn abort_upload(&self, _: &ObjectKey, _: &UploadId) -> Result<(), StoreError> {
-        unsupported(Operation::Upload)
-    }
-
-    async fn copy(&self, _: &ObjectKey, _: &ObjectKey, _: &Precondition) -> Result<Version, StoreError> {
-        unsupported(Operation::Copy)
-    }
-
-    async fn delete(&self, _: &ObjectKey, _: Option<&Version>) -> Result<(), StoreError> {
-        unsupported(Operation::Delete)
+        Ok(())
     }
 }
 
@@ -151,7 +89,7 @@ impl House {
 
     /// Must be called inside a runtime.
     pub fn with(memory: MemoryStore, latency: Duration, config: &FsConfig) -> Self {
-        let store = Counting::over(memory, latency);
+        let store = Count::over(memory, latency);
         let clock = Clock::manual();
         let shared: Arc<dyn Store> = store.clone();
         let cache = BlockCache::new(Arc::clone(&shared), &CacheConfig::default());

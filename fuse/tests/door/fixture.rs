@@ -15,7 +15,7 @@ use rfuse_fuse::session::{Session, SessionConfig};
 use rfuse_store::{MemoryStore, Store};
 use tempfile::TempDir;
 
-use crate::gated::Gated;
+use crate::gated::{Gate, Gated};
 
 /// Longer than anything here takes, shorter than a CI job.
 pub(crate) const LONG: Duration = Duration::from_secs(20);
@@ -59,7 +59,7 @@ impl Mounted {
     /// The objects of `memory`.
     pub(crate) fn new(memory: MemoryStore, setup: &Setup) -> Option<Self> {
         let memory = Arc::new(memory);
-        let gate = Gated::new(Arc::clone(&memory));
+        let gate = Gate::before(Arc::clone(&memory));
         let store = Arc::clone(&gate) as Arc<dyn Store>;
         Self::over(store, memory, gate, setup)
     }
@@ -67,7 +67,7 @@ impl Mounted {
     /// The objects of `store`.
     pub(crate) fn of(store: Arc<dyn Store>) -> Option<Self> {
         let memory = Arc::new(MemoryStore::new());
-        let gate = Gated::new(Arc::clone(&memory));
+        let gate = Gate::before(Arc::clone(&memory));
         Self::over(store, memory, gate, &Setup::default())
     }
 

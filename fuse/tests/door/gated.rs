@@ -4,30 +4,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use rfuse_block::{ByteRange, ObjectKey, Version};
-use rfuse_store::{
-    Fetched, Get, Landing, ListPage, ListRequest, MemoryStore, ObjectMeta, Operation, PartTag, Precondition,
-    PutOptions, Store, StoreError, StoreErrorKind, UploadId,
-};
+use rfuse_store::testing::{Asked, Watch, Watched};
+use rfuse_store::{MemoryStore, StoreError};
 use tokio::sync::watch;
 
+/// The gate.
 #[derive(Debug)]
-pub(crate) struct Gated {
-    inner: Arc<MemoryStore>,
+pub(crate) struct Gate {
     shut: watch::Sender<bool>,
     waiting: AtomicUsize,
     gets: AtomicUsize,
 }
 
-impl Gated {
-    pub(crate) fn new(inner: Arc<MemoryStore>) -> Arc<Self> {
-        Arc::new(Self {
-            inner,
-            shut: watch::Sender::new(false),
-            waiting: AtomicUsize::new(0),
-            gets: AtomicUsize::new(0),
-        })
+/// A memory store behind the gate.
+pub(crate) type Gated = Watched<Gate>;
+
+impl Gate {
+    pub(crate) fn before(inner: Arc<MemoryStore>) -> Arc<Gated> {
+        let gate = Self { shut: watch::Sender::new(false), waiting: AtomicUsize::new(0), gets: AtomicUsize::new(0) };
+        Watched::new(inner, gate)
     }
 
     pub(crate) fn shut(&self) {
@@ -64,73 +59,15 @@ impl Drop for Counted<'_> {
     }
 }
 
-fn unsupported<T>(operation: Operation) -> Result<T, StoreError> {
-    Err(StoreError::new(StoreErrorKind::Unsupported, operation, "not needed here"))
-}
-
 #[async_trait]
-impl Store for Gated {
-    async fn get(&self, get: Get<'_>, landing: &mut Landing<'_>) -> Result<Fetched, StoreError> {
-        self.gets.fetch_add(1, SeqCst);
-        let mut shut = self.shut.subscribe();
-        let counted = Counted::new(&self.waiting);
-        let _ = shut.wait_for(|shut| !shut).await;
-        drop(counted);
-        self.inner.get(get, landing).await
-    }
-
-    async fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, StoreError> {
-        self.inner.head(key).await
-    }
-
-    async fn list(&self, request: ListRequest<'_>) -> Result<ListPage, StoreError> {
-        self.inner.list(request).await
-    }
-
-    async fn put(&self, _: &ObjectKey, _: Bytes, _: &Precondition, _: &PutOptions) -> Result<Version, StoreError> {
-        unsupported(Operation::Put)
-    }
-
-    async fn begin_upload(&self, _: &ObjectKey, _: &PutOptions) -> Result<UploadId, StoreError> {
-        unsupported(Operation::Upload)
-    }
-
-    async fn put_part(&self, _: &ObjectKey, _: &UploadId, _: u32, _: Bytes) -> Result<PartTag, StoreError> {
-        unsupported(Operation::Upload)
-    }
-
-    async fn copy_part(
-        &self,
-        _: &ObjectKey,
-        _: &UploadId,
-        _: u32,
-        _: &ObjectKey,
-        _: &Version,
-        _: ByteRange,
-    ) -> Result<PartTag, StoreError> {
-        unsupported(Operation::Upload)
-    }
-
-    async fn complete_upload(
-        &self,
-        _: &ObjectKey,
-        _: &UploadId,
-        _: &[PartTag],
-        _: &Precondition,
-        _: &PutOptions,
-    ) -> Result<Version, StoreError> {
-        unsupported(Operation::Upload)
-    }
-
-    async fn abort_upload(&self, _: &ObjectKey, _: &UploadId) -> Result<(), StoreError> {
-        unsupported(Operation::Upload)
-    }
-
-    async fn copy(&self, _: &ObjectKey, _: &ObjectKey, _: &Precondition) -> Result<Version, StoreError> {
-        unsupported(Operation::Copy)
-    }
-
-    async fn delete(&self, _: &ObjectKey, _: Option<&Version>) -> Result<(), StoreError> {
-        unsupported(Operation::Delete)
+impl Watch for Gate {
+    async fn see(&self, asked: Asked<'_>) -> Result<(), StoreError> {
+        if let Asked::Get(_) = asked {
+            self.gets.fetch_add(1, SeqCst);
+            let mut shut = self.shut.subscribe();
+            let _waiting = Counted::new(&self.waiting);
+            let _ = shut.wait_for(|shut| !shut).await;
+        }
+        Ok(())
     }
 }

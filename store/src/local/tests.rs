@@ -259,3 +259,50 @@ proptest! {
         })?;
     }
 }
+
+/// What a thread of somebody who is not root lists.
+fn listed_by_nobody(store: &LocalStore, prefix: &str, limit: u32) -> Result<Vec<ListEntry>, StoreError> {
+    let root = Arc::clone(&store.root);
+    let (prefix, mut entries, mut token) = (ObjectKey::from(prefix), Vec::new(), None);
+    let lists = move || {
+        if rustix::process::geteuid().is_root() {
+            // Of this thread alone.
+            rustix::thread::set_thread_uid(rustix::process::Uid::from_raw(65_534)).unwrap();
+        }
+        loop {
+            let (token_now, limit, urgency) = (token.as_ref(), Some(limit), Urgency::Demand);
+            let request = ListRequest { prefix: &prefix, delimited: false, token: token_now, limit, urgency };
+            let page = walk::list(&root, request)?;
+            entries.extend(page.entries);
+            match page.next {
+                Some(next) => token = Some(next),
+                None => return Ok(entries),
+            }
+        }
+    };
+    std::thread::spawn(lists).join().unwrap()
+}
+
+#[test]
+fn a_directory_that_may_not_be_read_is_one_entry_of_a_flat_listing() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (directory, store) = store();
+    for path in ["a/x", "shut/y", "z"] {
+        let path = directory.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "x").unwrap();
+    }
+    let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    mode(directory.path(), 0o755);
+    mode(&directory.path().join("shut"), 0o700);
+    if !rustix::process::geteuid().is_root() {
+        mode(&directory.path().join("shut"), 0);
+    }
+    for limit in [1, 2, 100] {
+        let listed = listed_by_nobody(&store, "", limit).unwrap();
+        assert_eq!(names(&listed), ["a/x", "shut/", "z"], "pages of {limit}");
+        assert_eq!(listed[1], ListEntry::Prefix("shut/".into()));
+    }
+    assert_eq!(kind(listed_by_nobody(&store, "shut/", 1)), StoreErrorKind::Denied);
+    mode(&directory.path().join("shut"), 0o700);
+}

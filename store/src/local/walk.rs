@@ -2,7 +2,8 @@
 //!
 //! A directory sorts as its name with a `/`: `a-b` comes before everything in `a/`. So one sorted look at
 //! each directory on the way gives a flat listing in byte order, and a page starts by skipping to its token.
-//! A link to a directory above itself is left out: it would never end.
+//! A link to a directory above itself is left out: it would never end. A directory that may not be read is one
+//! entry of a flat listing, which goes on after it.
 
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, PoisonError};
@@ -75,6 +76,8 @@ impl Walk<'_, '_> {
         let directory = match self.root.directory(path.strip_suffix(b"/").unwrap_or(path)) {
             Ok(directory) => directory,
             Err(Errno::NOENT | Errno::NOTDIR | Errno::XDEV | Errno::LOOP) => return Ok(Step::Next),
+            // Not what was asked for, only on the way: it is there, and who opens it hears why it stays shut.
+            Err(Errno::ACCESS | Errno::PERM) if self.is_below_prefix(path) => return Ok(self.page.offer_shut(path)),
             Err(errno) => return Err(errno),
         };
         let stat = rustix::fs::fstat(&directory)?;
@@ -108,6 +111,11 @@ impl Walk<'_, '_> {
         path.truncate(length);
         self.memo().forget(path);
         Ok(Step::Next)
+    }
+
+    /// Whether the directory `path` lies below all that was asked for.
+    fn is_below_prefix(&self, path: &[u8]) -> bool {
+        path.len() > self.request.prefix.as_bytes().len()
     }
 
     /// Offers one entry of `directory`; its name starts at `start` of `path`.
