@@ -100,12 +100,7 @@ const TABLE: &[(&str, &str, &str, Fate)] = &{
         ("libfuse.uid", "uid", "uid", Same("uid")),
         ("libfuse.gid", "gid", "gid", Same("gid")),
         ("libfuse.umask", "umask", "umask", Umask),
-        (
-            "libfuse.direct-io",
-            "direct-io",
-            "direct_io",
-            Fate::None("programs that need it open with O_DIRECT, which is honoured"),
-        ),
+        ("libfuse.direct-io", "direct-io", "direct_io", Same("direct-io")),
         ("libfuse.max-fuse-threads", "max-fuse-threads", "", Same("max-background")),
         ("libfuse.fuse-trace", "fuse-trace", "", Fate::None("log-level = \"trace\" is the nearest")),
         ("libfuse.disable-writeback-cache", "disable-writeback-cache", "", NO_WRITES),

@@ -114,7 +114,7 @@ pub struct KernelNumbers {
 }
 
 /// Reads of programs, as far as the page cache did not answer them.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct ReadNumbers {
     /// Reads.
     pub total: u64,
@@ -122,6 +122,20 @@ pub struct ReadNumbers {
     pub from_memory: u64,
     /// Bytes handed to readers.
     pub delivered_bytes: u64,
+    /// Times of those that had to wait.
+    pub waited: Latency,
+    /// The same by how long: each bound in seconds, and how many took less than that and not less than the one
+    /// before. Bounds are powers of two of a microsecond; those with nothing below them are left out.
+    pub waits: Vec<WaitCount>,
+}
+
+/// How many reads waited less than a bound.
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct WaitCount {
+    /// The bound in seconds.
+    pub below_seconds: f64,
+    /// How many.
+    pub count: u64,
 }
 
 /// One kind of request and how it ended.
@@ -159,8 +173,12 @@ pub struct StoreNumbers {
     pub received_bytes: u64,
     /// Requests that failed, each try of a retry counted.
     pub failed: u64,
+    /// Requests sent because an earlier try had failed.
+    pub retries: u64,
     /// Requests under way now.
     pub in_flight: u64,
+    /// Of these, those that no reader waits for.
+    pub in_flight_ahead: u64,
     /// Requests under way at most.
     pub in_flight_max: u64,
     /// Times by operation.

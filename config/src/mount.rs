@@ -15,6 +15,8 @@ pub struct MountOptions {
     pub nonempty: bool,
     /// Read-ahead of the kernel in bytes.
     pub read_ahead: u64,
+    /// Whether every read of a program becomes a request, without the page cache.
+    pub direct_io: bool,
     /// Threads that answer the kernel; none takes one a CPU.
     pub threads: Option<usize>,
     /// Requests the kernel may have waiting at once.
@@ -28,6 +30,7 @@ impl Default for MountOptions {
             allow_exec: true,
             nonempty: false,
             read_ahead: 4096,
+            direct_io: false,
             threads: None,
             max_background: 512,
         }

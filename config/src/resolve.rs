@@ -250,6 +250,7 @@ fn mount(layers: &Layers) -> MountOptions {
         allow_exec: switch(layers, "allow-exec"),
         nonempty: switch(layers, "nonempty"),
         read_ahead: size(layers, "read-ahead"),
+        direct_io: switch(layers, "direct-io"),
         threads: (threads > 0).then_some(threads),
         max_background: count(layers, "max-background"),
     }

@@ -251,6 +251,13 @@ pub const SETTINGS: &[Setting] = &{
             "4KiB",
             "Read-ahead of the kernel; larger helps plain streaming and makes each random page fault cost as much.",
         ),
+        row(
+            Mount,
+            "direct-io",
+            Switch,
+            "false",
+            "Keep nothing in the page cache: every read of a program is a request to the mount, answered from its memory or the store. Mapping files works from Linux 6.6 on.",
+        ),
         row(Mount, "threads", Count { min: 0, max: 1024 }, "0", "Threads that answer the kernel; 0 takes one a CPU."),
         row(
             Mount,

@@ -6,9 +6,10 @@
 use std::fmt;
 use std::io::IoSlice;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rfuse_fs::{DirEntry, Entry, Errno, FileSystem, Handle, Inode, Opened};
+use rfuse_fs::{Answer, DirEntry, Entry, Errno, FileSystem, Handle, Inode, Opened};
+use rfuse_store::Histogram;
 use rustix::fs::OFlags;
 use tokio::runtime;
 
@@ -33,13 +34,19 @@ pub struct Adapter {
     files: Arc<FileSystem>,
     deferral: Deferral,
     open_flags: u32,
+    waits: Arc<Histogram>,
 }
 
 impl Adapter {
     /// `files` as the kernel sees them; what has to wait waits on `runtime`.
     pub fn new(files: Arc<FileSystem>, config: &AdapterConfig, runtime: runtime::Handle) -> Arc<Self> {
         let open_flags = if config.direct_io { fopen::DIRECT_IO } else { 0 };
-        Arc::new(Self { files, deferral: Deferral::new(runtime, config.deadline), open_flags })
+        Arc::new(Self { files, deferral: Deferral::new(runtime, config.deadline), open_flags, waits: Arc::default() })
+    }
+
+    /// How long reads waited that memory did not answer at once; those are not timed, to cost nothing.
+    pub fn waits(&self) -> Arc<Histogram> {
+        Arc::clone(&self.waits)
     }
 
     fn lookup(&self, request: &Request<'_>, reply: Reply, name: &[u8]) {
@@ -77,8 +84,11 @@ impl Adapter {
 
     fn read(&self, request: &Request<'_>, reply: Reply, handle: u64, offset: u64, size: u32) {
         let answer = self.files.read(Handle(handle), offset, size);
-        self.deferral.settle(request, reply, answer, |reply, slices| {
+        // Ends with the answer, whatever that is.
+        let wait = matches!(answer, Answer::Pending(_)).then(|| Wait::begin(&self.waits));
+        self.deferral.settle(request, reply, answer, move |reply, slices| {
             reply.pieces(slices.io_slices());
+            drop(wait);
         });
     }
 
@@ -127,6 +137,24 @@ impl Adapter {
             Ok(()) => reply.ok(),
             Err(error) => reply.error(error.errno()),
         };
+    }
+}
+
+/// A read that waits; timed until it is dropped.
+struct Wait {
+    times: Arc<Histogram>,
+    since: Instant,
+}
+
+impl Wait {
+    fn begin(times: &Arc<Histogram>) -> Self {
+        Self { times: Arc::clone(times), since: Instant::now() }
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        self.times.add(self.since.elapsed());
     }
 }
 

@@ -13,7 +13,7 @@ use rfuse_fuse::adapter::{Adapter, AdapterConfig};
 use rfuse_fuse::counters::Counters;
 use rfuse_fuse::kernel::{self, Mount, MountError};
 use rfuse_fuse::session::{Session, SessionConfig, SessionError};
-use rfuse_store::{CredentialControl, ListRequest, Opened, StoreError, Urgency};
+use rfuse_store::{CredentialControl, Histogram, ListRequest, Opened, StoreError, Urgency};
 use tokio::runtime::{Builder, Runtime};
 
 /// Why there is no mount.
@@ -40,6 +40,8 @@ pub(crate) struct Parts {
     pub(crate) cache: Arc<BlockCache>,
     pub(crate) files: Arc<FileSystem>,
     pub(crate) counters: Counters,
+    /// How long reads waited that memory did not answer.
+    pub(crate) waits: Arc<Histogram>,
     pub(crate) config: Arc<MountConfig>,
     pub(crate) mount: Mount,
     pub(crate) since: Instant,
@@ -102,7 +104,7 @@ pub(crate) fn assemble(config: MountConfig, dir: &Path, runtime: &Runtime) -> Re
     let opened = runtime.block_on(open_store(&config.store))?;
     let cache = BlockCache::new(Arc::clone(&opened.store), &config.cache);
     let files = FileSystem::new(Arc::clone(&opened.store), Arc::clone(&cache), &config.fs, runtime.handle().clone());
-    let door = AdapterConfig { deadline: config.fs.deadline, direct_io: false };
+    let door = AdapterConfig { deadline: config.fs.deadline, direct_io: config.mount.direct_io };
     let adapter = Adapter::new(Arc::clone(&files), &door, runtime.handle().clone());
     let (device, mount) = kernel::mount(dir, &mount_options(&config))?;
     let session = Session::start(device, &adapter, &session_config(&config)).inspect_err(|_| {
@@ -115,6 +117,7 @@ pub(crate) fn assemble(config: MountConfig, dir: &Path, runtime: &Runtime) -> Re
         cache,
         files,
         counters,
+        waits: adapter.waits(),
         config: Arc::new(config),
         mount,
         since: Instant::now(),

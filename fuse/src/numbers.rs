@@ -1,9 +1,9 @@
 //! Gathers what every room has counted.
 
 use rfuse_config::control::{
-    CacheNumbers, KernelNumbers, Latency, ReadNumbers, RequestCount, Statistics, StoreNumbers,
+    CacheNumbers, KernelNumbers, Latency, ReadNumbers, RequestCount, Statistics, StoreNumbers, WaitCount,
 };
-use rfuse_store::OperationSnapshot;
+use rfuse_store::{HistogramSnapshot, OperationSnapshot};
 
 use crate::admin::credential;
 use crate::assemble::Parts;
@@ -13,6 +13,7 @@ pub(crate) fn collect(parts: &Parts) -> Statistics {
     let fs = parts.files.snapshot();
     let cache = parts.cache.stats();
     let delivered = cache.delivered_bytes;
+    let waits = parts.waits.snapshot();
     Statistics {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         url: parts.config.store.location.to_string(),
@@ -32,6 +33,8 @@ pub(crate) fn collect(parts: &Parts) -> Statistics {
             total: fs.operations.read,
             from_memory: fs.operations.read_ready,
             delivered_bytes: delivered,
+            waited: latency("read", &waits),
+            waits: by_octave(&waits),
         },
         store: store(parts),
         cache: CacheNumbers {
@@ -56,9 +59,11 @@ fn store(parts: &Parts) -> StoreNumbers {
         requests: used().flat_map(outcomes).collect(),
         received_bytes: meter.operations.iter().map(|one| one.bytes_received).sum(),
         failed: meter.operations.iter().flat_map(|one| one.failed.values()).sum(),
+        retries: meter.retries,
+        in_flight_ahead: gate.ahead_in_flight as u64,
         in_flight: (gate.demand_in_flight + gate.ahead_in_flight) as u64,
         in_flight_max: gate.places as u64,
-        latency: used().map(latency).collect(),
+        latency: used().map(|one| latency(&one.operation, &one.latency)).collect(),
     }
 }
 
@@ -71,13 +76,38 @@ fn outcomes(one: &OperationSnapshot) -> Vec<RequestCount> {
     rows
 }
 
-fn latency(one: &OperationSnapshot) -> Latency {
-    let quantile = |share| one.latency.quantile(share).map_or(0.0, |time| time.as_secs_f64());
+fn latency(op: &str, times: &HistogramSnapshot) -> Latency {
+    let quantile = |share| times.quantile(share).map_or(0.0, |time| time.as_secs_f64());
     Latency {
-        op: one.operation.clone(),
-        count: one.latency.count(),
+        op: op.to_owned(),
+        count: times.count(),
         p50: quantile(0.5),
         p99: quantile(0.99),
-        sum: one.latency.micros as f64 / 1e6,
+        sum: times.micros as f64 / 1e6,
+    }
+}
+
+/// The buckets of the histogram, an octave together.
+fn by_octave(times: &HistogramSnapshot) -> Vec<WaitCount> {
+    let mut octaves: Vec<WaitCount> = Vec::new();
+    for &(bound, count) in &times.buckets {
+        let below_seconds = bound.next_power_of_two() as f64 / 1e6;
+        match octaves.last_mut() {
+            Some(last) if last.below_seconds == below_seconds => last.count += count,
+            _ => octaves.push(WaitCount { below_seconds, count }),
+        }
+    }
+    octaves
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quarters_of_an_octave_are_put_together() {
+        let times = HistogramSnapshot { buckets: vec![(160, 1), (192, 2), (256, 4), (320, 8)], micros: 0 };
+        let octaves: Vec<_> = by_octave(&times).iter().map(|one| (one.below_seconds, one.count)).collect();
+        assert_eq!(octaves, [(256e-6, 7), (512e-6, 8)]);
     }
 }

@@ -11,12 +11,15 @@ pub(crate) fn text(s: &Statistics) -> String {
     out.head("rfuse_reads_total", "counter", "Reads of programs by where they were answered.");
     out.value("rfuse_reads_total{tier=\"memory\"}", s.reads.from_memory as f64);
     out.value("rfuse_reads_total{tier=\"store\"}", waited as f64);
-    out.one("rfuse_delivered_bytes_total", "counter", "Bytes handed to readers.", s.reads.delivered_bytes as f64);
+    out.one("rfuse_read_bytes_total", "counter", "Bytes handed to readers.", s.reads.delivered_bytes as f64);
+    read_seconds(&mut out, s);
     out.head("rfuse_store_requests_total", "counter", "Requests to the store by kind and outcome.");
     for one in &s.store.requests {
         let name = format!("rfuse_store_requests_total{{op=\"{}\",status=\"{}\"}}", one.op, one.status);
         out.value(&name, one.count as f64);
     }
+    let help = "Requests sent because an earlier try had failed.";
+    out.one("rfuse_store_retries_total", "counter", help, s.store.retries as f64);
     out.head("rfuse_store_bytes_total", "counter", "Bytes of bodies.");
     out.value("rfuse_store_bytes_total{direction=\"received\"}", s.store.received_bytes as f64);
     out.head("rfuse_store_request_seconds", "summary", "Time from request to last byte.");
@@ -29,7 +32,10 @@ pub(crate) fn text(s: &Statistics) -> String {
     if let Some(ratio) = s.amplification {
         out.one("rfuse_amplification_ratio", "gauge", "Bytes fetched for each byte delivered.", ratio);
     }
-    out.one("rfuse_inflight_requests", "gauge", "Requests under way at the store.", s.store.in_flight as f64);
+    out.head("rfuse_inflight_requests", "gauge", "Requests under way at the store by who waits.");
+    let demand = s.store.in_flight.saturating_sub(s.store.in_flight_ahead);
+    out.value("rfuse_inflight_requests{class=\"demand\"}", demand as f64);
+    out.value("rfuse_inflight_requests{class=\"ahead\"}", s.store.in_flight_ahead as f64);
     out.head("rfuse_cache_bytes", "gauge", "Bytes remembered.");
     out.value("rfuse_cache_bytes{tier=\"memory\"}", s.cache.resident_bytes as f64);
     out.head("rfuse_cache_evictions_total", "counter", "Blocks that left to make room.");
@@ -42,6 +48,24 @@ pub(crate) fn text(s: &Statistics) -> String {
     let (url, dir) = (escape(&s.url), escape(&s.dir));
     out.value(&format!("rfuse_mount_info{{version=\"{}\",url=\"{url}\",dir=\"{dir}\"}}", s.version), 1.0);
     out.0
+}
+
+/// Bounds of the histogram: 128 µs and each power of two of it up to half a minute, where every read has ended.
+const READ_BOUNDS: std::ops::RangeInclusive<u32> = 7..=25;
+
+/// Reads answered from memory are counted and not timed: they are in every bucket, and nothing in the sum.
+fn read_seconds(out: &mut Text, s: &Statistics) {
+    out.head("rfuse_read_seconds", "histogram", "Time of a read; from memory at once is below every bound.");
+    for exponent in READ_BOUNDS {
+        let bound = f64::from(1_u32 << exponent) / 1e6;
+        let waited: u64 = s.reads.waits.iter().filter(|one| one.below_seconds <= bound).map(|one| one.count).sum();
+        let name = format!("rfuse_read_seconds_bucket{{le=\"{bound}\"}}");
+        out.value(&name, (s.reads.from_memory + waited) as f64);
+    }
+    let all = s.reads.from_memory + s.reads.waited.count;
+    out.value("rfuse_read_seconds_bucket{le=\"+Inf\"}", all as f64);
+    out.value("rfuse_read_seconds_sum", s.reads.waited.sum);
+    out.value("rfuse_read_seconds_count", all as f64);
 }
 
 struct Text(String);
@@ -68,7 +92,26 @@ fn escape(label: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rfuse_config::control::RequestCount;
+    use rfuse_config::control::{RequestCount, WaitCount};
+
+    #[test]
+    fn buckets_of_the_read_histogram_add_up_and_memory_is_in_all_of_them() {
+        let mut s = Statistics::default();
+        s.reads.from_memory = 10;
+        s.reads.waits = vec![
+            WaitCount { below_seconds: 256e-6, count: 2 },
+            WaitCount { below_seconds: 1024e-6, count: 3 },
+            WaitCount { below_seconds: 67.108864, count: 1 },
+        ];
+        s.reads.waited.count = 6;
+        let text = text(&s);
+        for (le, count) in [("0.000128", 10), ("0.000256", 12), ("0.000512", 12), ("0.001024", 15), ("+Inf", 16)] {
+            let line = format!("rfuse_read_seconds_bucket{{le=\"{le}\"}} {count}\n");
+            assert!(text.contains(&line), "{line}{text}");
+        }
+        assert!(text.contains("rfuse_read_seconds_bucket{le=\"33.554432\"} 15\n"));
+        assert!(text.contains("rfuse_read_seconds_count 16\n"));
+    }
 
     #[test]
     fn every_line_is_a_comment_or_a_name_with_a_number() {

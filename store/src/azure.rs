@@ -98,6 +98,17 @@ impl AzureStore {
         }
     }
 
+    /// A SAS for the container; none unless an account key is in use.
+    #[cfg(feature = "testing")]
+    pub(crate) fn container_sas(
+        &self,
+        permissions: &str,
+        expiry: std::time::SystemTime,
+    ) -> Option<rfuse_config::Secret> {
+        let Auth::Key(key) = &*self.authority.current() else { return None };
+        Some(key.container_sas(&self.container.name, permissions, expiry))
+    }
+
     fn given_up(&self) -> MutexGuard<'_, VecDeque<UploadId>> {
         self.given_up.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -18,7 +18,7 @@ const BUCKETS: usize = OCTAVES * STEPS as usize;
 
 /// A histogram of durations.
 #[derive(Debug)]
-pub(crate) struct Histogram {
+pub struct Histogram {
     buckets: [AtomicU64; BUCKETS],
     /// The sum of all durations in microseconds.
     micros: AtomicU64,
@@ -32,14 +32,14 @@ impl Default for Histogram {
 
 impl Histogram {
     /// Adds one duration.
-    pub(crate) fn add(&self, took: Duration) {
+    pub fn add(&self, took: Duration) {
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.buckets[bucket_of(micros)].fetch_add(1, Ordering::Relaxed);
         self.micros.fetch_add(micros, Ordering::Relaxed);
     }
 
     /// What has been added so far.
-    pub(crate) fn snapshot(&self) -> HistogramSnapshot {
+    pub fn snapshot(&self) -> HistogramSnapshot {
         let counts = self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed));
         let buckets = counts.enumerate().filter(|&(_, count)| count > 0);
         HistogramSnapshot {

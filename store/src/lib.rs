@@ -38,7 +38,7 @@ pub use error::{Operation, StoreError, StoreErrorKind};
 #[cfg(any(test, feature = "testing"))]
 pub use faulty::{Fault, Faulty};
 pub use hedge::Hedged;
-pub use histogram::HistogramSnapshot;
+pub use histogram::{Histogram, HistogramSnapshot};
 pub use landing::{Landing, TooLong};
 pub use limit::{Gate, GateSnapshot, Limited};
 pub use local::LocalStore;

@@ -58,6 +58,7 @@ store_around!(Metered);
 #[derive(Debug, Default)]
 pub struct Meter {
     operations: [Counters; Operation::ALL.len()],
+    retries: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -79,10 +80,15 @@ impl Meter {
         Request { counters, since: Instant::now(), is_ended: false }
     }
 
+    /// A call that failed is about to be sent again.
+    pub(crate) fn retry(&self) {
+        self.retries.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Everything counted so far.
     pub fn snapshot(&self) -> MeterSnapshot {
         let of = |operation: Operation| self.operations[operation as usize].snapshot(operation);
-        MeterSnapshot { operations: Operation::ALL.map(of).into() }
+        MeterSnapshot { operations: Operation::ALL.map(of).into(), retries: self.retries.load(Ordering::Relaxed) }
     }
 }
 
@@ -147,6 +153,8 @@ impl Drop for Request<'_> {
 pub struct MeterSnapshot {
     /// One for each [`Operation`], in the order of [`Operation::ALL`].
     pub operations: Vec<OperationSnapshot>,
+    /// Requests sent because an earlier try of the same call had failed.
+    pub retries: u64,
 }
 
 impl MeterSnapshot {

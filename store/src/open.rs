@@ -36,7 +36,7 @@ impl Opened {
         if let Some(budget) = limits.hedge_budget.filter(|&budget| budget > 0.0) {
             store = Arc::new(Hedged::new(store, Arc::clone(&gate), budget));
         }
-        store = Arc::new(Retrying::new(store, limits));
+        store = Arc::new(Retrying::new(store, limits).counting_in(Arc::clone(&meter)));
         if !prefix.is_empty() {
             store = Arc::new(Prefixed::new(store, prefix));
         }
@@ -85,6 +85,7 @@ mod tests {
         assert_eq!(&bytes, b"0123456789");
         let seen = opened.meter.snapshot().of(Operation::Get);
         assert_eq!((seen.requests(), seen.succeeded, seen.bytes_received), (3, 1, 10));
+        assert_eq!(opened.meter.snapshot().retries, 2);
         assert_eq!(opened.gate.snapshot().demand_in_flight, 0);
     }
 

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use self::pause::longest_pause;
 use crate::around::{Again, Answer, Call, store_around};
-use crate::{Fetched, Get, Landing, Operation, Store, StoreError, StoreErrorKind};
+use crate::{Fetched, Get, Landing, Meter, Operation, Store, StoreError, StoreErrorKind};
 
 /// Requests at most for one call, whatever the configuration says.
 const TRIES_MAX: u32 = 10;
@@ -30,13 +30,19 @@ pub struct Retrying {
     inner: Arc<dyn Store>,
     tries: u32,
     patience: Duration,
+    meter: Arc<Meter>,
 }
 
 impl Retrying {
     /// Asks `inner` up to `limits.tries` times (1 to 10) within `limits.call_timeout`, and a second longer
     /// for each MiB that is moved.
     pub fn new(inner: Arc<dyn Store>, limits: &Limits) -> Self {
-        Self { inner, tries: limits.tries.clamp(1, TRIES_MAX), patience: limits.call_timeout }
+        Self { inner, tries: limits.tries.clamp(1, TRIES_MAX), patience: limits.call_timeout, meter: Arc::default() }
+    }
+
+    /// Counts what is sent again in `meter`.
+    pub fn counting_in(self, meter: Arc<Meter>) -> Self {
+        Self { meter, ..self }
     }
 
     async fn get_through(&self, get: Get<'_>, landing: &mut Landing<'_>) -> Result<Fetched, StoreError> {
@@ -54,7 +60,7 @@ impl Retrying {
             let landed = landing.filled() - before;
             let can_go_on = landed < get.range.length() && (landed == 0 || get.version.or(landing.version()).is_some());
             match effort.after(error, can_go_on) {
-                Ok(pause) => sleep(pause).await,
+                Ok(pause) => self.pause(pause).await,
                 Err(error) => return Err(error),
             }
         }
@@ -81,10 +87,15 @@ impl Retrying {
             let error = if may_have_happened { perhaps_ours(error, call) } else { error };
             may_have_happened |= leaves_doubt(error.kind);
             match effort.after(error, true) {
-                Ok(pause) => sleep(pause).await,
+                Ok(pause) => self.pause(pause).await,
                 Err(error) => return Err(StoreError { key: error.key.clone().or(call.key.cloned()), ..error }),
             }
         }
+    }
+
+    async fn pause(&self, pause: Duration) {
+        sleep(pause).await;
+        self.meter.retry();
     }
 
     fn effort(&self, bytes: u64) -> Effort {

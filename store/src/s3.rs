@@ -119,7 +119,7 @@ impl S3Store {
         body: Bytes,
         fill: impl Fn(&mut http::HeaderMap) -> Result<(), StoreError> + Send + Sync,
     ) -> Result<Response<Incoming>, StoreError> {
-        let name = name::text_of(asked.operation, key)?;
+        let name = name::bytes_of(asked.operation, key)?;
         let make = |body| {
             let uri = self.wire.bucket.object(asked.operation, name, query)?;
             let mut request = self.wire.request(method.clone(), uri, body);
@@ -294,7 +294,7 @@ impl S3Store {
     }
 
     fn source_value(&self, source: &ObjectKey) -> Result<HeaderValue, StoreError> {
-        let source = self.wire.bucket.copy_source(name::text_of(Operation::Copy, source)?);
+        let source = self.wire.bucket.copy_source(name::bytes_of(Operation::Copy, source)?);
         HeaderValue::try_from(source).map_err(|_| unsendable(Operation::Copy))
     }
 }

@@ -3,8 +3,8 @@
 //! Written for versitygw 1.8.0, which keeps objects as files and therefore cannot show what S3 does with every
 //! name: it stores `a//b` as `a/b`, `./x` and `/x` as `x` and `a/../b` as `b`, refuses `dir/` with a body, `dir/x`
 //! beside an object `dir`, NUL, and names with more than 255 bytes between slashes, and lists control
-//! characters as U+FFFD. It also knows neither `encoding-type` nor conditions on CopyObject. That our side sends
-//! such names exactly is shown by the store's unit tests, request line by request line.
+//! characters as U+FFFD. It also knows neither `encoding-type` nor conditions on CopyObject. That our side reads
+//! such names exactly is shown by `odd_names.rs`, and what it sends by the store's unit tests.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -270,9 +270,10 @@ async fn names_are_kept_byte_for_byte() {
     sorted.sort_unstable();
     assert_eq!(names(&store, "", false, 1000).await.0, sorted);
     assert_eq!(names(&store, "é/", true, 1000).await.0, ["é/日本"]);
-    for bad in [&b"\xff"[..], &[b'a'; 1025]] {
-        assert_eq!(kind(store.head(&ObjectKey::new(bad)).await), StoreErrorKind::BadName);
-    }
+    let (not_text, too_long) = (ObjectKey::new([0xff]), ObjectKey::new([b'a'; 1025]));
+    assert_eq!(kind(store.head(&too_long).await), StoreErrorKind::BadName);
+    let written = store.put(&not_text, Bytes::new(), &Precondition::None, &plain()).await;
+    assert_eq!(kind(written), StoreErrorKind::BadName);
 }
 
 #[tokio::test]

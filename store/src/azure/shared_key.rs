@@ -64,6 +64,12 @@ impl SharedKey {
         self.service_sas("b", &resource, "r", SystemTime::now() + Duration::from_secs(3600))
     }
 
+    /// A SAS for everything in `container` (not escaped), for tests.
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn container_sas(&self, container: &str, permissions: &str, expiry: SystemTime) -> Secret {
+        self.service_sas("c", &format!("/blob/{}/{container}", self.account), permissions, expiry)
+    }
+
     /// A service SAS for `resource` of kind `kind` (`b` a blob, `c` a container).
     pub(super) fn service_sas(&self, kind: &str, resource: &str, permissions: &str, expiry: SystemTime) -> Secret {
         let expiry = Timestamp::try_from(expiry).unwrap_or(Timestamp::MAX).strftime("%Y-%m-%dT%H:%M:%SZ");

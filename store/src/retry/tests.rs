@@ -76,7 +76,7 @@ async fn tries_are_bounded_and_counted_in_the_error() {
 #[tokio::test(start_paused = true)]
 async fn after_a_cut_only_the_missing_tail_is_asked_for() {
     let memory = memory();
-    let meter = Arc::new(crate::Meter::default());
+    let meter = Arc::new(Meter::default());
     let metered = Arc::new(crate::Metered::new(memory, Arc::clone(&meter)));
     let faulty = Arc::new(Faulty::scripted(metered, [(0, Fault::CutAfter(3000)), (1, Fault::CutAfter(1000))]));
     let bytes = read(&retrying(&faulty), 1 << 30, 4096).await.unwrap();

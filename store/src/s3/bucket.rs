@@ -67,7 +67,7 @@ impl Bucket {
     }
 
     /// The URI of an object, with a query that is empty or in canonical form.
-    pub(super) fn object(&self, operation: Operation, key: &str, query: &str) -> Result<Uri, StoreError> {
+    pub(super) fn object(&self, operation: Operation, key: &[u8], query: &str) -> Result<Uri, StoreError> {
         let mut path = String::with_capacity(self.root.len() + key.len() * 5 / 4 + query.len() + 2);
         path.push_str(&self.root);
         path.push('/');
@@ -82,7 +82,7 @@ impl Bucket {
     }
 
     /// An object of this bucket as `x-amz-copy-source` names it.
-    pub(super) fn copy_source(&self, key: &str) -> String {
+    pub(super) fn copy_source(&self, key: &[u8]) -> String {
         let mut source = format!("/{}/", self.name);
         name::push_path(&mut source, key);
         source
@@ -181,7 +181,7 @@ mod tests {
 
     fn uri(bucket: &str, region: &str, endpoint: Option<&str>, path_style: Option<bool>) -> String {
         let bucket = Bucket::at(bucket, region, endpoint, path_style).unwrap();
-        let object = bucket.object(Operation::Get, "a//b c", "").unwrap();
+        let object = bucket.object(Operation::Get, b"a//b c", "").unwrap();
         assert_eq!(bucket.host(), object.authority().unwrap().as_str());
         object.to_string()
     }
@@ -208,7 +208,7 @@ mod tests {
         assert_eq!(bucket.itself(Operation::List, "a=b").unwrap().path_and_query().unwrap(), "/?a=b");
         let bucket = Bucket::at("logs", "r", Some("http://h"), None).unwrap();
         assert_eq!(bucket.itself(Operation::List, "a=b").unwrap().path_and_query().unwrap(), "/logs?a=b");
-        assert_eq!(bucket.copy_source("a b/é"), "/logs/a%20b/%C3%A9");
+        assert_eq!(bucket.copy_source("a b/é".as_bytes()), "/logs/a%20b/%C3%A9");
     }
 
     #[test]

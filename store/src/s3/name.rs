@@ -3,7 +3,7 @@
 //! Protocol: the `UriEncode` of Signature Version 4. The same text is signed and sent, byte for byte, and
 //! nothing is normalised: `a//b`, `dir/` and `a/../b` name themselves.
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 use rfuse_block::ObjectKey;
 
 use crate::{Operation, StoreError, StoreErrorKind};
@@ -16,38 +16,43 @@ const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_'
 /// The same, but for the slash.
 const PATH: &AsciiSet = &QUERY.remove(b'/');
 
-/// The key as the text S3 takes.
+/// The key as S3 takes it. S3's own keys are UTF-8, and no other is written; what a relative of it lists is read
+/// whatever its bytes are.
 ///
 /// # Errors
-/// `BadName` when it is empty, not UTF-8 or longer than 1,024 bytes.
-pub(super) fn text_of(operation: Operation, key: &ObjectKey) -> Result<&str, StoreError> {
+/// `BadName` when it is empty, longer than 1,024 bytes, or not UTF-8 and to be written.
+pub(super) fn bytes_of(operation: Operation, key: &ObjectKey) -> Result<&[u8], StoreError> {
     let bad = |message: &str| StoreError::new(StoreErrorKind::BadName, operation, message).about(key);
+    let is_read = matches!(operation, Operation::Get | Operation::Head);
     if key.as_bytes().is_empty() {
         return Err(bad("a key cannot be empty"));
+    }
+    if !is_read && std::str::from_utf8(key.as_bytes()).is_err() {
+        return Err(bad("S3 keys are UTF-8"));
     }
     prefix_of(operation, key)
 }
 
-/// The beginning of a key as the text S3 takes; may be empty.
+/// The beginning of a key as S3 takes it; may be empty.
 ///
 /// # Errors
-/// `BadName` when it is not UTF-8 or longer than 1,024 bytes.
-pub(super) fn prefix_of(operation: Operation, prefix: &ObjectKey) -> Result<&str, StoreError> {
-    let bad = |message: &str| StoreError::new(StoreErrorKind::BadName, operation, message).about(prefix);
+/// `BadName` when it is longer than 1,024 bytes.
+pub(super) fn prefix_of(operation: Operation, prefix: &ObjectKey) -> Result<&[u8], StoreError> {
     if prefix.as_bytes().len() > LONGEST {
-        return Err(bad("S3 keys have at most 1,024 bytes"));
+        let message = "S3 keys have at most 1,024 bytes";
+        return Err(StoreError::new(StoreErrorKind::BadName, operation, message).about(prefix));
     }
-    std::str::from_utf8(prefix.as_bytes()).map_err(|_| bad("S3 keys are UTF-8"))
+    Ok(prefix.as_bytes())
 }
 
 /// Appends `key` as it goes into a path.
-pub(super) fn push_path(out: &mut String, key: &str) {
-    out.extend(utf8_percent_encode(key, PATH));
+pub(super) fn push_path(out: &mut String, key: &[u8]) {
+    out.extend(percent_encode(key, PATH));
 }
 
 /// Appends `value` as it goes into a query.
-pub(super) fn push_query(out: &mut String, value: &str) {
-    out.extend(utf8_percent_encode(value, QUERY));
+pub(super) fn push_query(out: &mut String, value: impl AsRef<[u8]>) {
+    out.extend(percent_encode(value.as_ref(), QUERY));
 }
 
 /// The name that a listing with `encoding-type=url` means: AWS writes a space as `+`, and `+` as `%2B`.
@@ -65,7 +70,7 @@ mod tests {
 
     fn path(key: &str) -> String {
         let mut out = String::new();
-        push_path(&mut out, key);
+        push_path(&mut out, key.as_bytes());
         out
     }
 
@@ -92,11 +97,12 @@ mod tests {
     #[test]
     fn names_that_s3_cannot_hold_are_refused_before_they_are_sent() {
         for bad in [&b"\xff"[..], b"", &[b'a'; 1025]] {
-            let error = text_of(Operation::Get, &ObjectKey::new(bad)).unwrap_err();
+            let error = bytes_of(Operation::Put, &ObjectKey::new(bad)).unwrap_err();
             assert_eq!(error.kind, StoreErrorKind::BadName);
         }
-        assert!(text_of(Operation::Get, &ObjectKey::new([b'a'; 1024])).is_ok());
-        assert_eq!(prefix_of(Operation::List, &ObjectKey::from("")).unwrap(), "");
+        assert!(bytes_of(Operation::Get, &ObjectKey::new([b'a'; 1024])).is_ok());
+        assert_eq!(bytes_of(Operation::Get, &ObjectKey::new([0xff])).unwrap(), b"\xff");
+        assert_eq!(prefix_of(Operation::List, &ObjectKey::from("")).unwrap(), b"");
     }
 
     proptest! {

@@ -44,8 +44,7 @@ impl Emulator {
         let now = SystemTime::now();
         let span = Duration::from_secs(lifetime.unsigned_abs());
         let expiry = if lifetime < 0 { now - span } else { now + span };
-        let container = &self.store.container.name;
-        key.service_sas("c", &format!("/blob/devstoreaccount1/{container}"), permissions, expiry)
+        key.container_sas(&self.store.container.name, permissions, expiry)
     }
 
     async fn as_somebody(&self, credential: AzureCredential) -> (AzureStore, Arc<dyn CredentialControl>) {
