@@ -88,6 +88,9 @@ pub struct Statistics {
     pub store: StoreNumbers,
     /// What is remembered.
     pub cache: CacheNumbers,
+    /// What was done ahead of readers.
+    #[serde(default)]
+    pub ahead: AheadNumbers,
     /// Bytes fetched for each byte delivered; none before the first read.
     pub amplification: Option<f64>,
     /// The credential.
@@ -211,6 +214,23 @@ pub struct CacheNumbers {
     pub limit_bytes: u64,
     /// Blocks that left to make room.
     pub evictions: u64,
+}
+
+/// What was done ahead of readers, in bytes but for the first.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct AheadNumbers {
+    /// Streams recognised.
+    pub streams: u64,
+    /// Planned to be fetched.
+    pub planned: u64,
+    /// Planned and then read.
+    pub used: u64,
+    /// Planned and not read before the stream was over.
+    pub wasted: u64,
+    /// Put into the kernel's page cache before they were asked for.
+    pub pushed: u64,
+    /// Meant for the page cache and dropped.
+    pub push_dropped: u64,
 }
 
 /// One line of `rfuse list`: what a mount leaves in the run directory for others to find it by.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::PrefetchConfig;
+
 /// Everything the fs room needs to know.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FsConfig {
@@ -21,6 +23,8 @@ pub struct FsConfig {
     pub entries_max: usize,
     /// Time within which every request is answered, whatever the store does.
     pub deadline: Duration,
+    /// For the prefetch room, whose plans fs carries out.
+    pub prefetch: PrefetchConfig,
 }
 
 impl Default for FsConfig {
@@ -34,6 +38,7 @@ impl Default for FsConfig {
             negative_ttl: Duration::from_secs(5),
             entries_max: 1_000_000,
             deadline: Duration::from_secs(30),
+            prefetch: PrefetchConfig::default(),
         }
     }
 }

@@ -9,8 +9,8 @@ use crate::layers::Value;
 use crate::setting::{parse_mode, parse_share, parse_switch};
 use crate::{
     AwsCredential, AzureCredential, ByteSize, CacheConfig, ConfigError, FsConfig, Layers, Limits, Location, LogFormat,
-    LogOptions, MountConfig, MountOptions, ParsedUrl, Secret, Setting, Source, StoreConfig, connection_string,
-    parse_duration,
+    LogOptions, MountConfig, MountOptions, ParsedUrl, PrefetchConfig, Secret, Setting, Source, StoreConfig,
+    connection_string, parse_duration,
 };
 
 /// The account of the Azurite emulator and its key, which Microsoft publishes; it opens nothing else.
@@ -240,6 +240,7 @@ fn fs(layers: &Layers, around: &Surroundings) -> FsConfig {
         negative_ttl: time(layers, "negative-ttl"),
         entries_max: count(layers, "entries-max"),
         deadline: time(layers, "deadline"),
+        prefetch: PrefetchConfig { window: size(layers, "prefetch-window"), push: size(layers, "page-push") },
     }
 }
 

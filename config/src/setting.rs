@@ -215,6 +215,20 @@ pub const SETTINGS: &[Setting] = &{
             "8MiB",
             "Bytes one GET fetches at most; longer runs become several in parallel.",
         ),
+        row(
+            Cache,
+            "prefetch-window",
+            Size { min: 0, max: 16 * 1024 * MIB },
+            "128MiB",
+            "Bytes fetched at most ahead of each reader in order or at a constant distance; 0 fetches nothing early.",
+        ),
+        row(
+            Cache,
+            "page-push",
+            Size { min: 0, max: 1024 * MIB },
+            "8MiB",
+            "Bytes put at most into the kernel's page cache ahead of each reader in order; 0 puts none there.",
+        ),
         row(Files, "uid", Count { min: 0, max: 4_294_967_294 }, "", "Owner of every file; by default who mounts."),
         row(
             Files,

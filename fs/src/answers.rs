@@ -83,6 +83,28 @@ pub struct Operations {
     pub readdir: u64,
 }
 
+/// What was planned ahead of readers, and what came of it; in bytes but for the first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct AheadSnapshot {
+    /// Streams followed.
+    pub streams: u64,
+    /// Planned.
+    pub planned: u64,
+    /// Planned and then read.
+    pub used: u64,
+    /// Planned and not read before the stream was over.
+    pub wasted: u64,
+}
+
+/// How a handle's reads reach the program.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Via {
+    /// Through the kernel's page cache.
+    Pages,
+    /// Straight into the program's memory.
+    Direct,
+}
+
 /// What the file system holds and has done, for `rfuse stats`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct FsSnapshot {
@@ -106,4 +128,6 @@ pub struct FsSnapshot {
     pub stale_handles: u64,
     /// Operations answered.
     pub operations: Operations,
+    /// What was planned ahead of readers.
+    pub ahead: AheadSnapshot,
 }

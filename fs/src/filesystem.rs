@@ -4,7 +4,7 @@
 //! time: requests that others wait for go on, requests nobody waits for are cancelled.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use rfuse_block::ObjectKey;
@@ -23,7 +23,7 @@ use crate::inodes::{Inodes, Node};
 use crate::open_directory::OpenDirectory;
 use crate::open_file::OpenFile;
 use crate::walk::Walker;
-use crate::{Answer, Attr, FileKind, FsError, FsSnapshot, Handle, Inode, StatFs, inodes};
+use crate::{AheadSnapshot, Answer, Attr, FileKind, FsError, FsSnapshot, Handle, Inode, PageCache, StatFs, inodes};
 
 /// A tree of files over a store.
 #[derive(Debug)]
@@ -44,6 +44,9 @@ pub struct FileSystem {
     pub(crate) open_directories: HandleTable<OpenDirectory>,
     pub(crate) counters: Counters,
     pub(crate) stale_handles: AtomicU64,
+    pub(crate) pages: OnceLock<Arc<dyn PageCache>>,
+    /// Of the files that are closed.
+    pub(crate) ahead: Mutex<AheadSnapshot>,
 }
 
 impl FileSystem {
@@ -82,6 +85,8 @@ impl FileSystem {
             open_directories: HandleTable::new(),
             counters: Counters::new(),
             stale_handles: AtomicU64::new(0),
+            pages: OnceLock::new(),
+            ahead: Mutex::default(),
         })
     }
 
@@ -143,6 +148,7 @@ impl FileSystem {
             unreachable_objects: self.directories.unreachable(),
             stale_handles: self.stale_handles.load(Ordering::Relaxed),
             operations: self.counters.sum(),
+            ahead: self.ahead_snapshot(),
         }
     }
 

@@ -59,6 +59,11 @@ impl<T> HandleTable<T> {
         self.copies.iter().map(|copy| write(copy).remove(&handle.0)).fold(None, Option::or)
     }
 
+    /// What is open now.
+    pub(crate) fn all(&self) -> Vec<Arc<T>> {
+        self.copies[0].0.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
     /// Handles open now.
     pub(crate) fn count(&self) -> usize {
         self.copies[0].0.read().unwrap_or_else(PoisonError::into_inner).len()

@@ -13,7 +13,7 @@
 //! Bound: as many as the kernel holds references to; it gives them back under memory pressure.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::SystemTime;
 
 use rfuse_block::{ObjectKey, Version};
@@ -22,6 +22,7 @@ use sha2::{Digest, Sha256};
 use crate::Inode;
 use crate::child::{FileMeta, What};
 use crate::expiry::{AtomicMoment, Moment};
+use crate::follower::Follower;
 
 /// One file or directory.
 #[derive(Debug)]
@@ -48,6 +49,8 @@ pub(crate) struct NodeState {
     opened: Option<Version>,
     /// How often that version is open.
     open_files: u64,
+    /// What is done ahead of those who read it.
+    follower: Weak<Follower>,
     /// Whether the path has another inode now.
     is_retired: bool,
     /// A directory's marker's time.
@@ -96,20 +99,24 @@ impl Node {
         }
     }
 
-    /// Notes that `version` is opened; to be followed by [`Node::close`] unless the answer is `Taken`.
-    pub(crate) fn open(&self, version: &Version) -> Opening {
+    /// Notes that `version` is opened; to be followed by [`Node::close`] unless the answer is `Taken`. With the
+    /// follower that all handles of the version share; a new one is made by `follower`.
+    pub(crate) fn open(&self, version: &Version, follower: impl FnOnce() -> Arc<Follower>) -> (Opening, Arc<Follower>) {
         let mut state = self.state();
         let opening = match &state.opened {
             Some(before) if before != version && state.open_files > 0 => {
                 state.is_retired = true;
-                return Opening::Taken;
+                return (Opening::Taken, follower());
             }
             Some(before) if before != version => Opening::Other,
             _ => Opening::Same,
         };
+        let shared = if opening == Opening::Same { state.follower.upgrade() } else { None };
+        let follower = shared.unwrap_or_else(follower);
+        state.follower = Arc::downgrade(&follower);
         state.opened = Some(version.clone());
         state.open_files += 1;
-        opening
+        (opening, follower)
     }
 
     /// Notes that what was opened is closed.
@@ -224,6 +231,11 @@ fn after(inode: Inode) -> Inode {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rfuse_config::PrefetchConfig;
+
+    fn follower() -> Arc<Follower> {
+        Follower::new(1, &PrefetchConfig::default())
+    }
 
     #[test]
     fn a_path_has_the_same_number_after_it_was_forgotten() {
@@ -243,12 +255,12 @@ mod tests {
         let (inodes, key) = (Inodes::new(), ObjectKey::from("x"));
         let (one, two) = (Version::new("1"), Version::new("2"));
         let old = inodes.refer(&key, false);
-        assert_eq!(old.open(&one), Opening::Same);
-        assert_eq!(old.open(&one), Opening::Same);
-        assert_eq!(old.open(&two), Opening::Taken);
+        assert_eq!(old.open(&one, follower).0, Opening::Same);
+        assert_eq!(old.open(&one, follower).0, Opening::Same);
+        assert_eq!(old.open(&two, follower).0, Opening::Taken);
         let new = inodes.refer(&key, false);
         assert_ne!(new.inode, old.inode);
-        assert_eq!(new.open(&two), Opening::Same);
+        assert_eq!(new.open(&two, follower).0, Opening::Same);
         assert_eq!(inodes.refer(&key, false).inode, new.inode, "and keeps it");
         inodes.forget(old.inode, 1);
         assert!(inodes.get(old.inode).is_none());
@@ -258,10 +270,10 @@ mod tests {
     fn a_version_opened_after_another_has_the_same_inode_and_no_old_pages() {
         let (inodes, key) = (Inodes::new(), ObjectKey::from("x"));
         let node = inodes.refer(&key, false);
-        node.open(&Version::new("1"));
+        node.open(&Version::new("1"), follower);
         node.close();
-        assert_eq!(node.open(&Version::new("2")), Opening::Other);
-        assert_eq!(node.open(&Version::new("2")), Opening::Same);
+        assert_eq!(node.open(&Version::new("2"), follower).0, Opening::Other);
+        assert_eq!(node.open(&Version::new("2"), follower).0, Opening::Same);
         assert_eq!(inodes.refer(&key, false).inode, node.inode);
     }
 

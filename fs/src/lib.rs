@@ -15,6 +15,7 @@ mod error;
 mod expiry;
 mod filesystem;
 mod flat;
+mod follower;
 mod gather;
 mod handle;
 mod inodes;
@@ -30,11 +31,12 @@ mod xattr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use answer::Answer;
-pub use answers::{DirEntry, Entry, FsSnapshot, Opened, Operations, StatFs};
+pub use answers::{AheadSnapshot, DirEntry, Entry, FsSnapshot, Opened, Operations, StatFs, Via};
 pub use attr::{Attr, FileKind, Inode};
 pub use error::{Errno, FsError};
 pub use expiry::{Clock, Moment};
 pub use filesystem::FileSystem;
+pub use follower::{PageCache, Pages};
 pub use handle::Handle;
 
 /// Locks, and goes on with what a panicking thread left: every critical section leaves its data whole.

@@ -15,8 +15,9 @@ use rfuse_store::StoreErrorKind;
 use crate::child::{FileMeta, What};
 use crate::counters::Count;
 use crate::expiry::Moment;
+use crate::follower::Follower;
 use crate::inodes::{Node, Opening};
-use crate::{Answer, Attr, FileSystem, FsError, Handle, Inode, Opened};
+use crate::{Answer, Attr, FileSystem, FsError, Handle, Inode, Opened, Via};
 
 /// An open file.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub(crate) struct OpenFile {
     node: Arc<Node>,
     meta: FileMeta,
     object: PinnedObject,
+    via: Via,
+    follower: Arc<Follower>,
     is_stale: AtomicBool,
     /// Where the misses that began at offset 0 and followed on each other have come to; small files only.
     run_end: AtomicU64,
@@ -65,20 +68,22 @@ impl FileSystem {
     ///
     /// `Stale` when another version of it is open: one inode cannot have both, and the next look-up of its name
     /// finds another one.
-    pub fn open(self: &Arc<Self>, inode: Inode) -> Answer<Opened> {
+    pub fn open(self: &Arc<Self>, inode: Inode, via: Via) -> Answer<Opened> {
         self.counters.add(Count::Open);
-        self.with_fresh(inode, |fs, node| {
-            let (file, keep_cache) = fs.open_node(node)?;
+        self.with_fresh(inode, move |fs, node| {
+            let (file, keep_cache) = fs.open_node(node, via)?;
+            file.follower.opened();
             Ok(Opened { handle: fs.files.insert(&file), keep_cache })
         })
     }
 
-    fn open_node(&self, node: &Arc<Node>) -> Result<(Arc<OpenFile>, bool), FsError> {
+    fn open_node(&self, node: &Arc<Node>, via: Via) -> Result<(Arc<OpenFile>, bool), FsError> {
         if node.is_directory {
             return Err(FsError::IsADirectory);
         }
         let meta = node.state().meta.clone().ok_or(FsError::NotFound)?;
-        let keep_cache = match node.open(&meta.version) {
+        let (opening, follower) = node.open(&meta.version, || Follower::new(meta.size, &self.config.prefetch));
+        let keep_cache = match opening {
             Opening::Same => true,
             Opening::Other => false,
             // The kernel looks the name up again and opens what it stands for then.
@@ -89,6 +94,8 @@ impl FileSystem {
             node: Arc::clone(node),
             object: self.cache.pin(id, meta.size),
             meta,
+            via,
+            follower,
             is_stale: AtomicBool::new(false),
             run_end: AtomicU64::new(0),
         };
@@ -109,10 +116,12 @@ impl FileSystem {
             match self.cache.try_read(&file.object, range) {
                 Some(slices) => {
                     self.counters.add(Count::ReadReady);
+                    self.follow(file, range, false);
                     Answer::Ready(Ok(slices))
                 }
                 None if self.is_unanswered(file) => Answer::Ready(Err(FsError::Deadline(self.config.deadline))),
                 None => {
+                    self.follow(file, range, true);
                     let wait = Wait { fs: Arc::clone(self), file: Arc::clone(file), since: self.clock.now() };
                     Answer::Pending(Box::pin(async move { wait.fs.read_missing(&wait.file, range).await }))
                 }
@@ -160,13 +169,17 @@ impl FileSystem {
 
     /// Closes a file.
     pub fn release(&self, handle: Handle) {
-        self.files.remove(handle);
+        let past = self.files.remove(handle).and_then(|file| file.follower.closed());
+        if let Some(past) = past {
+            let mut ahead = crate::lock(&self.ahead);
+            *ahead = ahead.and(&past);
+        }
     }
 
     /// The target of a symbolic link. Where it leads is the kernel's business, as with every link.
     pub fn readlink(self: &Arc<Self>, inode: Inode) -> Answer<Vec<u8>> {
         let opened = self.with_fresh(inode, |fs, node| {
-            let file = fs.open_node(node).map_err(|_| FsError::Invalid("not a symbolic link"))?.0;
+            let file = fs.open_node(node, Via::Direct).map_err(|_| FsError::Invalid("not a symbolic link"))?.0;
             match file.meta.size {
                 _ if !file.meta.is_symlink => Err(FsError::Invalid("not a symbolic link")),
                 1..TARGET_MAX => Ok(file),
@@ -194,7 +207,24 @@ impl OpenFile {
         fs.attr(self.node.inode, &self.node.key, &What::File(self.meta.clone()))
     }
 
-    fn is_stale(&self) -> bool {
+    pub(crate) fn inode(&self) -> Inode {
+        self.node.inode
+    }
+
+    pub(crate) fn object(&self) -> &PinnedObject {
+        &self.object
+    }
+
+    /// Whether the kernel keeps what it reads.
+    pub(crate) fn is_paged(&self) -> bool {
+        self.via == Via::Pages
+    }
+
+    pub(crate) fn follower(&self) -> &Arc<Follower> {
+        &self.follower
+    }
+
+    pub(crate) fn is_stale(&self) -> bool {
         self.is_stale.load(Ordering::Acquire)
     }
 

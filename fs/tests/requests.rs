@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use rfuse_config::FsConfig;
-use rfuse_fs::{FileKind, Inode};
+use rfuse_fs::{FileKind, Inode, Via};
 use rfuse_store::MemoryStore;
 use support::{House, ready};
 
@@ -124,14 +124,14 @@ async fn reopening_costs_nothing_inside_the_time_and_one_head_after() {
     let house = House::new(files(3));
     let file = house.find("d/f00001").await.unwrap();
     house.store.take();
-    let first = ready(house.fs.open(file.inode)).unwrap();
-    let second = ready(house.fs.open(file.inode)).unwrap();
+    let first = ready(house.fs.open(file.inode, Via::Pages)).unwrap();
+    let second = ready(house.fs.open(file.inode, Via::Pages)).unwrap();
     assert!(first.keep_cache && second.keep_cache);
     assert_eq!(house.store.take(), (0, 0, 0));
     house.clock.advance(Duration::from_secs(60));
-    assert!(house.fs.open(file.inode).wait().await.unwrap().keep_cache);
+    assert!(house.fs.open(file.inode, Via::Pages).wait().await.unwrap().keep_cache);
     assert_eq!(house.store.take(), (0, 1, 0));
-    assert!(ready(house.fs.open(file.inode)).unwrap().keep_cache);
+    assert!(ready(house.fs.open(file.inode, Via::Pages)).unwrap().keep_cache);
 }
 
 #[tokio::test]

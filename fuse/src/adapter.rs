@@ -8,7 +8,7 @@ use std::io::IoSlice;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rfuse_fs::{Answer, DirEntry, Entry, Errno, FileSystem, Handle, Inode, Opened};
+use rfuse_fs::{Answer, DirEntry, Entry, Errno, FileSystem, Handle, Inode, Opened, Via};
 use rfuse_store::Histogram;
 use rustix::fs::OFlags;
 use tokio::runtime;
@@ -73,7 +73,9 @@ impl Adapter {
             return;
         }
         let (files, open_flags) = (Arc::clone(&self.files), self.open_flags);
-        self.deferral.settle(request, reply, self.files.open(Inode(request.node)), move |reply, opened| {
+        let is_direct = open_flags & fopen::DIRECT_IO != 0 || OFlags::from_bits_retain(flags).contains(OFlags::DIRECT);
+        let via = if is_direct { Via::Direct } else { Via::Pages };
+        self.deferral.settle(request, reply, self.files.open(Inode(request.node), via), move |reply, opened| {
             let Opened { handle, keep_cache } = opened;
             let open_flags = if keep_cache { open_flags | fopen::KEEP_CACHE } else { open_flags };
             if reply.value(&OpenOut { fh: handle.0, open_flags, backing_id: 0 }) == Delivery::Unwanted {

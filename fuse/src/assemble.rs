@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use rfuse_block::ObjectKey;
 use rfuse_cache::BlockCache;
 use rfuse_config::{MountConfig, StoreConfig};
-use rfuse_fs::FileSystem;
+use rfuse_fs::{FileSystem, PageCache};
 use rfuse_fuse::adapter::{Adapter, AdapterConfig};
 use rfuse_fuse::counters::Counters;
 use rfuse_fuse::kernel::{self, Mount, MountError};
+use rfuse_fuse::prefill::Prefill;
 use rfuse_fuse::session::{Session, SessionConfig, SessionError};
 use rfuse_store::{CredentialControl, Histogram, ListRequest, Opened, StoreError, Urgency};
 use tokio::runtime::{Builder, Runtime};
@@ -39,6 +40,7 @@ pub(crate) struct Parts {
     pub(crate) opened: Arc<Opened>,
     pub(crate) cache: Arc<BlockCache>,
     pub(crate) files: Arc<FileSystem>,
+    pub(crate) prefill: Arc<Prefill>,
     pub(crate) counters: Counters,
     /// How long reads waited that memory did not answer.
     pub(crate) waits: Arc<Histogram>,
@@ -111,11 +113,14 @@ pub(crate) fn assemble(config: MountConfig, dir: &Path, runtime: &Runtime) -> Re
         let _ = kernel::unmount(&mount.target, kernel::Unmount::Lazy);
     })?;
     raise_read_ahead(&config, &mount);
+    let prefill = Prefill::start(session.notifier()).map_err(|error| AssembleError::Io("start a thread", error))?;
+    files.fill_pages(Arc::clone(&prefill) as Arc<dyn PageCache>);
     let counters = session.counters();
     let parts = Parts {
         opened: Arc::new(opened),
         cache,
         files,
+        prefill,
         counters,
         waits: adapter.waits(),
         config: Arc::new(config),

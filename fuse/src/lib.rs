@@ -11,5 +11,6 @@ mod interrupt;
 pub mod kernel;
 mod listing;
 mod negotiation;
+pub mod prefill;
 pub mod session;
 mod words;

@@ -1,8 +1,9 @@
 //! Gathers what every room has counted.
 
 use rfuse_config::control::{
-    CacheNumbers, KernelNumbers, Latency, ReadNumbers, RequestCount, Statistics, StoreNumbers, WaitCount,
+    AheadNumbers, CacheNumbers, KernelNumbers, Latency, ReadNumbers, RequestCount, Statistics, StoreNumbers, WaitCount,
 };
+use rfuse_fs::AheadSnapshot;
 use rfuse_store::{HistogramSnapshot, OperationSnapshot};
 
 use crate::admin::credential;
@@ -47,9 +48,16 @@ pub(crate) fn collect(parts: &Parts) -> Statistics {
             limit_bytes: parts.config.cache.memory,
             evictions: cache.evictions,
         },
+        ahead: ahead(parts, &fs.ahead),
         amplification: (delivered > 0).then(|| cache.fetched_bytes as f64 / delivered as f64),
         credential: credential(parts),
     }
+}
+
+fn ahead(parts: &Parts, fs: &AheadSnapshot) -> AheadNumbers {
+    let pages = parts.prefill.snapshot();
+    let AheadSnapshot { streams, planned, used, wasted } = *fs;
+    AheadNumbers { streams, planned, used, wasted, pushed: pages.stored, push_dropped: pages.dropped }
 }
 
 fn store(parts: &Parts) -> StoreNumbers {

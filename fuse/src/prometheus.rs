@@ -36,6 +36,13 @@ pub(crate) fn text(s: &Statistics) -> String {
     let demand = s.store.in_flight.saturating_sub(s.store.in_flight_ahead);
     out.value("rfuse_inflight_requests{class=\"demand\"}", demand as f64);
     out.value("rfuse_inflight_requests{class=\"ahead\"}", s.store.in_flight_ahead as f64);
+    out.head("rfuse_prefetch_bytes_total", "counter", "Bytes planned ahead of readers by what came of them.");
+    out.value("rfuse_prefetch_bytes_total{fate=\"used\"}", s.ahead.used as f64);
+    out.value("rfuse_prefetch_bytes_total{fate=\"wasted\"}", s.ahead.wasted as f64);
+    out.one("rfuse_prefetch_streams_total", "counter", "Streams of reads recognised.", s.ahead.streams as f64);
+    out.head("rfuse_page_push_bytes_total", "counter", "Bytes meant for the kernel's page cache by what came of them.");
+    out.value("rfuse_page_push_bytes_total{fate=\"stored\"}", s.ahead.pushed as f64);
+    out.value("rfuse_page_push_bytes_total{fate=\"dropped\"}", s.ahead.push_dropped as f64);
     out.head("rfuse_cache_bytes", "gauge", "Bytes remembered.");
     out.value("rfuse_cache_bytes{tier=\"memory\"}", s.cache.resident_bytes as f64);
     out.head("rfuse_cache_evictions_total", "counter", "Blocks that left to make room.");

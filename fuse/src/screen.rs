@@ -52,6 +52,13 @@ pub(crate) fn stats(now: &Statistics, before: Option<&Statistics>) -> String {
             rate(now.cache.evictions, before.cache.evictions),
         ),
         format!(
+            "ahead      {} streams   fetched early {}   wasted {}   given to the page cache {}",
+            now.ahead.streams,
+            bytes(now.ahead.planned),
+            share(now.ahead.wasted, now.ahead.planned),
+            bytes(now.ahead.pushed),
+        ),
+        format!(
             "names      {} remembered   {} open   {} look-ups   errors {}   waiting {}",
             now.kernel.entries, now.kernel.handles, now.kernel.lookups, now.kernel.errors, now.kernel.outstanding,
         ),
@@ -140,7 +147,7 @@ mod tests {
         let screen = stats(&now, None);
         assert!(screen.starts_with("ready: 75.0 % of the reads from memory\n"), "{screen}");
         assert!(screen.contains("reads      2.0 /s"), "{screen}");
-        assert_eq!(screen.lines().count(), 7);
+        assert_eq!(screen.lines().count(), 8);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rfuse_cache::BlockCache;
 use rfuse_config::{CacheConfig, FsConfig};
-use rfuse_fs::{Answer, Attr, Clock, DirEntry, Entry, FileSystem, FsError, Inode};
+use rfuse_fs::{Answer, Attr, Clock, DirEntry, Entry, FileSystem, FsError, Inode, Via};
 use rfuse_store::testing::{Asked, Watch, Watched};
 use rfuse_store::{MemoryStore, Operation, Store, StoreError, StoreErrorKind};
 
@@ -136,7 +136,7 @@ impl House {
 
     /// Opens and reads a whole file.
     pub async fn content(&self, inode: Inode) -> Result<Vec<u8>, FsError> {
-        let opened = self.fs.open(inode).wait().await?;
+        let opened = self.fs.open(inode, Via::Pages).wait().await?;
         let content = self.fs.read(opened.handle, 0, 1 << 20).wait().await;
         self.fs.release(opened.handle);
         Ok(content?.to_vec())

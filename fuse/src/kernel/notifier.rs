@@ -1,10 +1,10 @@
 //! What is told to the kernel without being asked.
 
 use std::io::IoSlice;
+use std::iter;
 use std::sync::Arc;
 
 use rustix::io::{self, Errno};
-use smallvec::SmallVec;
 use zerocopy::IntoBytes;
 
 use super::Link;
@@ -51,21 +51,11 @@ impl Notifier {
     ///
     /// # Errors
     /// NOENT when the kernel does not know the inode (any more); NODEV after unmounting.
-    pub fn store<'a>(
-        &self,
-        node: u64,
-        offset: u64,
-        pieces: impl Iterator<Item = IoSlice<'a>> + Clone,
-    ) -> io::Result<()> {
-        let mut message = StoreOut { nodeid: node, offset, size: 0, padding: 0 };
-        let bytes = pieces.clone().map(|piece| piece.len()).sum::<usize>();
-        message.size = u32::try_from(bytes).map_err(|_| Errno::TOOBIG)?;
-        let mut whole: SmallVec<[IoSlice<'_>; 8]> = SmallVec::new();
-        whole.push(IoSlice::new(message.as_bytes()));
-        for piece in pieces {
-            whole.push(piece);
-        }
-        self.tell(notify::STORE, whole)
+    pub fn store(&self, node: u64, offset: u64, pieces: &[IoSlice<'_>]) -> io::Result<()> {
+        let bytes = pieces.iter().map(|piece| piece.len()).sum::<usize>();
+        let size = u32::try_from(bytes).map_err(|_| Errno::TOOBIG)?;
+        let message = StoreOut { nodeid: node, offset, size, padding: 0 };
+        self.tell(notify::STORE, iter::once(IoSlice::new(message.as_bytes())).chain(pieces.iter().copied()))
     }
 
     /// Asks for every unanswered request again (Linux 6.9), after taking a connection over.

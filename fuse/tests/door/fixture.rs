@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use rfuse_cache::BlockCache;
 use rfuse_config::{CacheConfig, FsConfig};
-use rfuse_fs::FileSystem;
+use rfuse_fs::{FileSystem, PageCache};
 use rfuse_fuse::adapter::{Adapter, AdapterConfig};
 use rfuse_fuse::counters::Counters;
 use rfuse_fuse::kernel::{Mount, MountOptions, Opcode, Unmount, UnmountError, Way, mount, unmount};
+use rfuse_fuse::prefill::Prefill;
 use rfuse_fuse::session::{Session, SessionConfig};
 use rfuse_store::{MemoryStore, Store};
 use tempfile::TempDir;
@@ -49,6 +50,7 @@ pub(crate) struct Mounted {
     pub(crate) gate: Arc<Gated>,
     pub(crate) mount: Mount,
     pub(crate) counters: Counters,
+    pub(crate) prefill: Arc<Prefill>,
     session: Option<Session>,
     /// Not below the mount point, which may hang.
     _dir: TempDir,
@@ -80,13 +82,15 @@ impl Mounted {
         let config = FsConfig { metadata_ttl: setup.metadata_ttl, ..FsConfig::default() };
         let files = FileSystem::new(store, cache, &config, runtime.handle().clone());
         let config = AdapterConfig { deadline: setup.deadline, direct_io: setup.direct_io };
-        let adapter = Adapter::new(files, &config, runtime.handle().clone());
+        let adapter = Adapter::new(Arc::clone(&files), &config, runtime.handle().clone());
         let dir = tempfile::tempdir().unwrap();
         let options = MountOptions { source: "test:it, all".into(), way: setup.way, ..MountOptions::default() };
         let (device, mount) = mount(dir.path(), &options).unwrap();
         let session = Session::start(device, &adapter, &SessionConfig::default()).unwrap();
+        let prefill = Prefill::start(session.notifier()).unwrap();
+        files.fill_pages(Arc::clone(&prefill) as Arc<dyn PageCache>);
         let counters = session.counters();
-        Some(Self { memory, gate, mount, counters, session: Some(session), _dir: dir, _runtime: runtime })
+        Some(Self { prefill, memory, gate, mount, counters, session: Some(session), _dir: dir, _runtime: runtime })
     }
 
     /// The path of `name` in the mount.

@@ -1,7 +1,7 @@
 //! A store whose reads wait for as long as a gate is shut, and that knows how many do.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 
 use async_trait::async_trait;
 use rfuse_store::testing::{Asked, Watch, Watched};
@@ -14,6 +14,7 @@ pub(crate) struct Gate {
     shut: watch::Sender<bool>,
     waiting: AtomicUsize,
     gets: AtomicUsize,
+    bytes: AtomicU64,
 }
 
 /// A memory store behind the gate.
@@ -21,7 +22,12 @@ pub(crate) type Gated = Watched<Gate>;
 
 impl Gate {
     pub(crate) fn before(inner: Arc<MemoryStore>) -> Arc<Gated> {
-        let gate = Self { shut: watch::Sender::new(false), waiting: AtomicUsize::new(0), gets: AtomicUsize::new(0) };
+        let gate = Self {
+            shut: watch::Sender::new(false),
+            waiting: AtomicUsize::new(0),
+            gets: AtomicUsize::new(0),
+            bytes: AtomicU64::new(0),
+        };
         Watched::new(inner, gate)
     }
 
@@ -41,6 +47,11 @@ impl Gate {
     /// Reads so far.
     pub(crate) fn gets(&self) -> usize {
         self.gets.load(SeqCst)
+    }
+
+    /// Bytes asked for so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(SeqCst)
     }
 }
 
@@ -62,8 +73,9 @@ impl Drop for Counted<'_> {
 #[async_trait]
 impl Watch for Gate {
     async fn see(&self, asked: Asked<'_>) -> Result<(), StoreError> {
-        if let Asked::Get(_) = asked {
+        if let Asked::Get(get) = asked {
             self.gets.fetch_add(1, SeqCst);
+            self.bytes.fetch_add(get.range.length(), SeqCst);
             let mut shut = self.shut.subscribe();
             let _waiting = Counted::new(&self.waiting);
             let _ = shut.wait_for(|shut| !shut).await;

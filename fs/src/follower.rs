@@ -1,0 +1,218 @@
+//! What is done ahead of the readers of one version of one file.
+//!
+//! The tracker says what; here it is started, bounded and given up. All handles of the version share one
+//! follower, since loaders open a file many times or share one descriptor.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, TryLockError};
+
+use futures_util::FutureExt;
+use rfuse_block::ByteRange;
+use rfuse_cache::{Ahead, Slices};
+use rfuse_config::PrefetchConfig;
+use rfuse_prefetch::{Plan, Read, StreamId, Tracker, TrackerStats};
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+
+use crate::open_file::OpenFile;
+use crate::{AheadSnapshot, FileSystem, Inode};
+
+/// The kernel's page cache, as far as it takes what it has not asked for.
+pub trait PageCache: Send + Sync + std::fmt::Debug {
+    /// Puts `pages` there soon, or drops them when there is too much to do. Never waits.
+    fn fill(&self, pages: Pages);
+}
+
+/// Pages for the kernel. While they are on their way the version they are of counts as open, so that no other
+/// version can come to be read through the same inode.
+#[derive(Debug)]
+pub struct Pages {
+    file: Arc<OpenFile>,
+    offset: u64,
+    bytes: Slices,
+}
+
+impl Pages {
+    /// The inode they are of.
+    pub fn inode(&self) -> Inode {
+        self.file.inode()
+    }
+
+    /// Where they begin, a multiple of the page size.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Their bytes: whole pages, or up to the end of the file.
+    pub fn bytes(&self) -> &Slices {
+        &self.bytes
+    }
+
+    /// Whether the file is still what they were read from and somebody has it open.
+    pub fn is_wanted(&self) -> bool {
+        !self.file.is_stale() && self.file.follower().is_read()
+    }
+}
+
+impl AheadSnapshot {
+    /// These and those.
+    pub(crate) fn and(self, stats: &TrackerStats) -> Self {
+        Self {
+            streams: self.streams + stats.streams,
+            planned: self.planned + stats.planned,
+            used: self.used + stats.used,
+            wasted: self.wasted + stats.wasted,
+        }
+    }
+}
+
+/// Bytes pushed in one go: the kernel copies as fast from 64 KiB on, and each piece holds its blocks in memory.
+const PUSHED_AT_ONCE: u64 = 512 << 10;
+
+/// Tasks under way at most; a plan that wants more is cut short. Windows of 16 streams in pieces stay below.
+const TASKS: usize = 1024;
+
+/// So many tasks may be remembered that are over.
+const TASKS_KEPT: usize = 64;
+
+/// The readers of one version, as one.
+#[derive(Debug)]
+pub(crate) struct Follower {
+    tracker: Mutex<Tracker>,
+    tasks: Mutex<Vec<(StreamId, AbortHandle)>>,
+    /// Handles open.
+    handles: AtomicUsize,
+}
+
+impl Follower {
+    pub(crate) fn new(size: u64, config: &PrefetchConfig) -> Arc<Self> {
+        let tracker = Mutex::new(Tracker::new(size, config));
+        Arc::new(Self { tracker, tasks: Mutex::default(), handles: AtomicUsize::new(0) })
+    }
+
+    /// One more handle.
+    pub(crate) fn opened(&self) {
+        self.handles.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One handle less. With the last one all that is under way is given up, and what came of it is told.
+    pub(crate) fn closed(&self) -> Option<TrackerStats> {
+        if self.handles.fetch_sub(1, Ordering::Relaxed) > 1 {
+            return None;
+        }
+        crate::lock(&self.tasks).drain(..).for_each(|(_, task)| task.abort());
+        Some(crate::lock(&self.tracker).close())
+    }
+
+    fn is_read(&self) -> bool {
+        self.handles.load(Ordering::Relaxed) > 0
+    }
+
+    /// The plan after `read`. A read that comes while another is looked at is let pass: streams bear gaps, and
+    /// readers must not queue for a guess.
+    fn observe(&self, read: &Read) -> Option<Plan> {
+        let mut tracker = match self.tracker.try_lock() {
+            Ok(tracker) => tracker,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        let plan = tracker.observe(read);
+        (!plan.is_empty()).then_some(plan)
+    }
+
+    fn refused(&self, stream: StreamId, range: ByteRange) {
+        crate::lock(&self.tracker).refused(stream, range);
+    }
+
+    fn give_up(&self, ended: &[StreamId]) {
+        crate::lock(&self.tasks).retain(|(stream, task)| {
+            let is_over = ended.contains(stream);
+            if is_over {
+                task.abort();
+            }
+            !is_over
+        });
+    }
+
+    /// Runs `work` for `stream`, unless too much is under way; whether it does.
+    fn start(&self, runtime: &Handle, stream: StreamId, work: impl Future<Output = ()> + Send + 'static) -> bool {
+        let mut tasks = crate::lock(&self.tasks);
+        if tasks.len() >= TASKS_KEPT {
+            tasks.retain(|(_, task)| !task.is_finished());
+        }
+        let may = tasks.len() < TASKS;
+        if may {
+            tasks.push((stream, runtime.spawn(work).abort_handle()));
+        }
+        may
+    }
+}
+
+impl FileSystem {
+    /// What the kernel's pages are filled through; without it they are not.
+    pub fn fill_pages(&self, pages: Arc<dyn PageCache>) {
+        // A second one would be a defect of whoever assembles; the first keeps working.
+        let _ = self.pages.set(pages);
+    }
+
+    /// What came of all that was planned.
+    pub(crate) fn ahead_snapshot(&self) -> AheadSnapshot {
+        let mut followers: Vec<_> = self.files.all().iter().map(|file| Arc::clone(file.follower())).collect();
+        followers.sort_unstable_by_key(Arc::as_ptr);
+        followers.dedup_by_key(|follower| Arc::as_ptr(follower));
+        let past = *crate::lock(&self.ahead);
+        followers.iter().fold(past, |sum, follower| sum.and(&crate::lock(&follower.tracker).stats()))
+    }
+
+    /// Does what follows from a read of `file`.
+    pub(crate) fn follow(self: &Arc<Self>, file: &Arc<OpenFile>, range: ByteRange, waited: bool) {
+        let paged = file.is_paged() && self.pages.get().is_some();
+        let Some(plan) = file.follower().observe(&Read { range, waited, paged }) else { return };
+        if !plan.ended.is_empty() {
+            file.follower().give_up(&plan.ended);
+        }
+        let Some(stream) = plan.stream else { return };
+        // What is behind the one that was refused would be refused too.
+        if let Some(&range) = plan.fetch.iter().find(|&&range| !self.fetch_ahead(file, stream, range)) {
+            file.follower().refused(stream, range);
+        }
+        if let Some(range) = plan.push {
+            self.push(file, stream, range);
+        }
+    }
+
+    /// Whether `range` is in memory or on its way.
+    fn fetch_ahead(&self, file: &OpenFile, stream: StreamId, range: ByteRange) -> bool {
+        match self.cache.fetch_ahead(file.object(), range) {
+            Ahead::Present => true,
+            Ahead::Refused => false,
+            // Its error is told to those who come to wait for it, and to nobody if nobody does.
+            Ahead::Fetching(fetch) => file.follower().start(&self.runtime, stream, fetch.map(drop)),
+        }
+    }
+
+    /// Puts `range` into the kernel's pages as it comes to be in memory.
+    fn push(&self, file: &Arc<OpenFile>, stream: StreamId, range: ByteRange) {
+        let Some(pages) = self.pages.get() else { return };
+        let mut rest = range;
+        while !rest.is_empty() {
+            let part = ByteRange::at(rest.start(), PUSHED_AT_ONCE).clamp_to(rest.end());
+            rest = rest.skip(part.length());
+            if let Some(bytes) = self.cache.try_read(file.object(), part) {
+                pages.fill(Pages { file: Arc::clone(file), offset: part.start(), bytes });
+                continue;
+            }
+            let (cache, file, pages) = (Arc::clone(&self.cache), Arc::clone(file), Arc::clone(pages));
+            let follower = Arc::clone(file.follower());
+            let push = async move {
+                // A reader who needs it asks himself, and hears the error.
+                if let Ok(bytes) = cache.read(file.object(), part).await {
+                    pages.fill(Pages { file, offset: part.start(), bytes });
+                }
+            };
+            if !follower.start(&self.runtime, stream, push) {
+                return;
+            }
+        }
+    }
+}
