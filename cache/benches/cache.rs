@@ -19,7 +19,7 @@ const SIZE: u64 = 8 << 30;
 fn house(memory: u64) -> (Arc<BlockCache>, PinnedObject) {
     let store = Arc::new(MemoryStore::new());
     let version = store.put_pattern("object", SIZE, 1);
-    let config = CacheConfig { block_size: BlockSize::MIN, memory, fetch_max: 8 << 20 };
+    let config = CacheConfig { block_size: BlockSize::MIN, memory, fetch_max: 8 << 20, disk: None };
     let cache = BlockCache::new(store, &config);
     let object = cache.pin(ObjectId { key: ObjectKey::from("object"), version }, SIZE);
     (cache, object)

@@ -122,7 +122,7 @@ fn own() -> Own {
     let store = Arc::new(MemoryStore::new());
     let size = 1 << 40;
     let version = store.put_pattern("object", size, 1);
-    let config = CacheConfig { block_size: BlockSize::MIN, memory: MEMORY, fetch_max: 8 << 20 };
+    let config = CacheConfig { block_size: BlockSize::MIN, memory: MEMORY, fetch_max: 8 << 20, disk: None };
     let cache = BlockCache::new(store, &config);
     let object = cache.pin(ObjectId { key: ObjectKey::from("object"), version }, size);
     Own(cache, object)

@@ -14,6 +14,7 @@ use rfuse_config::CacheConfig;
 use rfuse_store::Store;
 
 use crate::ahead::{self, Ahead};
+use crate::disk::DiskTier;
 use crate::gather::{Gather, Wanted, try_gather};
 use crate::inflight::Inflight;
 use crate::memory::MemoryTier;
@@ -34,6 +35,7 @@ pub struct BlockCache {
 pub(crate) struct Shared {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) memory: MemoryTier,
+    pub(crate) disk: Option<DiskTier>,
     pub(crate) inflight: Arc<Inflight>,
     pub(crate) budget: Arc<Budget>,
     pub(crate) metrics: Metrics,
@@ -55,8 +57,11 @@ impl BlockCache {
     pub fn new(store: Arc<dyn Store>, config: &CacheConfig) -> Arc<Self> {
         let memory = MemoryTier::new(config.block_size, config.memory);
         let (capacity, block) = (memory.capacity(), config.block_size.bytes());
+        let disk = config.disk.as_ref().and_then(|disk| DiskTier::open(disk, config.block_size, capacity));
+        let seed = disk.as_ref().map_or_else(random, DiskTier::seed);
         let shared = Shared {
             store,
+            disk,
             inflight: Inflight::new(),
             // Demand always finds the other half.
             budget: Budget::new(capacity as u64 / 2 * block),
@@ -67,10 +72,6 @@ impl BlockCache {
             read_most: capacity / 2,
             memory,
         };
-        let word = || RandomState::new().hash_one(0).to_le_bytes();
-        let mut seed = [0; 16];
-        seed[..8].copy_from_slice(&word());
-        seed[8..].copy_from_slice(&word());
         Arc::new(Self { shared: Arc::new(shared), seed })
     }
 
@@ -127,9 +128,21 @@ impl BlockCache {
         ahead::start(&self.shared, object, Wanted::new(object.tag, range, self.shared.block_size))
     }
 
-    /// Forgets the blocks of `object` in memory; how many there were. Reads that hold some keep them.
+    /// Forgets the blocks of `object` in memory and on disk; how many there were. Reads that hold some keep them.
+    ///
+    /// What is forgotten on disk is so for this process.
     pub fn invalidate(&self, object: &PinnedObject) -> u64 {
-        self.shared.memory.invalidate(object.tag, object.size.div_ceil(self.shared.block_size.bytes()))
+        let blocks = object.size.div_ceil(self.shared.block_size.bytes());
+        let on_disk = self.shared.disk.as_ref().map_or(0, |disk| disk.invalidate(object, blocks));
+        self.shared.memory.invalidate(object.tag, blocks) + on_disk
+    }
+
+    /// Waits until the disk tier knows what is in its folder and has written what it was offered so far. Blocks
+    /// the calling thread.
+    pub fn flush(&self) {
+        if let Some(disk) = &self.shared.disk {
+            disk.flush();
+        }
     }
 
     /// Bytes of `object` in memory.
@@ -156,6 +169,7 @@ impl BlockCache {
             resident_bytes: memory.held() as u64 * block,
             capacity_bytes: memory.capacity() as u64 * block,
             overhead_bytes: memory.overhead() as u64,
+            disk: self.shared.disk.as_ref().map_or_else(Default::default, DiskTier::stats),
             ..self.shared.metrics.sum()
         }
     }
@@ -184,4 +198,13 @@ impl BlockCache {
         }
         Ok(Slices::copied(Bytes::from(all)))
     }
+}
+
+/// A seed nobody outside can know.
+fn random() -> [u8; 16] {
+    let word = || RandomState::new().hash_one(0).to_le_bytes();
+    let mut seed = [0; 16];
+    seed[..8].copy_from_slice(&word());
+    seed[8..].copy_from_slice(&word());
+    seed
 }

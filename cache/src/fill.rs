@@ -1,4 +1,5 @@
-//! One miss, start to end: the missing neighbours of a read fetched by one GET into the slots that keep them.
+//! One miss, start to end: the missing neighbours of a read brought into the slots that keep them, by one GET
+//! or from the disk.
 //!
 //! A fill has its slots before it starts, so it never waits for memory and always ends: with all its blocks in
 //! memory, with the store's error, or dropped half-way, when its slots are free again. Blocks larger than one
@@ -7,7 +8,7 @@
 use std::sync::Arc;
 
 use futures_util::future::try_join_all;
-use rfuse_block::ByteRange;
+use rfuse_block::{BlockIndex, ByteRange};
 use rfuse_store::{Get, Landing, Operation, StoreError, StoreErrorKind, Urgency};
 use smallvec::SmallVec;
 
@@ -19,6 +20,7 @@ use crate::memory::budget::AheadLease;
 use crate::memory::pool::Slots;
 use crate::metrics::{Metrics, count};
 use crate::object::PinnedObject;
+use crate::patchwork::{self, Fetched, Ground};
 
 /// Everything one miss needs.
 pub(crate) struct Fill {
@@ -32,29 +34,56 @@ pub(crate) struct Fill {
 }
 
 impl Fill {
-    /// Fetches the blocks, remembers them and takes them off the table of fetches.
-    pub(crate) async fn run(mut self) -> Outcome {
-        let extent = self.claim.extent;
-        let range = self.object.range_of(extent, self.shared.block_size);
-        let buffers = self.slots.buffers(range.length() as usize);
-        let most = self.shared.fetch_max;
-        if range.length() <= most {
-            get(&self.shared, &self.object, range, self.urgency, buffers).await?;
-        } else {
-            let parts = split(range, buffers, most).into_iter();
-            let (shared, object, urgency) = (&self.shared, &self.object, self.urgency);
-            try_join_all(parts.map(|(range, buffers)| get(shared, object, range, urgency, buffers))).await?;
-        }
-        let blocks = self.slots.freeze();
-        self.shared.memory.admit(self.object.tag, extent.first, &blocks);
+    /// Brings the blocks, remembers them and takes them off the table of fetches.
+    pub(crate) async fn run(self) -> Outcome {
+        let Self { shared, object, claim, slots, urgency, lease } = self;
+        let extent = claim.extent;
+        let hits = shared.disk.as_ref().map(|disk| (disk, disk.find(&object, extent)));
+        let (blocks, fetched) = match hits {
+            Some((disk, hits)) if !hits.is_empty() => {
+                let ground = Ground { shared: &shared, disk, object: &object, extent, urgency };
+                Box::pin(patchwork::bring(ground, hits, slots)).await?
+            }
+            _ => {
+                let mut slots = slots;
+                let range = object.range_of(extent, shared.block_size);
+                let buffers = slots.buffers(range.length() as usize);
+                get_all(&shared, &object, range, urgency, buffers).await?;
+                (slots.freeze(), Fetched::from_slice(&[(0, extent.count)]))
+            }
+        };
+        shared.memory.admit(object.tag, extent.first, &blocks);
         // Only now: whoever does not find the blocks in flight any more must find them in memory.
-        drop(self.claim);
-        drop(self.lease);
+        drop(claim);
+        drop(lease);
+        if let Some(disk) = &shared.disk {
+            for (from, count) in fetched {
+                let first = BlockIndex(extent.first.0 + u64::from(from));
+                disk.offer_fetched(&object, first, &blocks.part(from as usize, count as usize));
+            }
+        }
         Ok(blocks)
     }
 }
 
-type Buffers<'a> = SmallVec<[&'a mut [u8]; 2]>;
+/// Memory to land in, in order.
+pub(crate) type Buffers<'a> = SmallVec<[&'a mut [u8]; 2]>;
+
+/// The pinned version's `range` into `buffers`, by one GET or, if it is longer than one should be, several.
+pub(crate) async fn get_all(
+    shared: &Shared,
+    object: &PinnedObject,
+    range: ByteRange,
+    urgency: Urgency,
+    buffers: Buffers<'_>,
+) -> Result<(), CacheError> {
+    if range.length() <= shared.fetch_max {
+        return get(shared, object, range, urgency, buffers).await;
+    }
+    let parts = split(range, buffers, shared.fetch_max).into_iter();
+    try_join_all(parts.map(|(range, buffers)| get(shared, object, range, urgency, buffers))).await?;
+    Ok(())
+}
 
 /// One ranged GET of the pinned version into `buffers`.
 async fn get(

@@ -10,7 +10,7 @@ use serde::Serialize;
 pub struct CacheStats {
     /// Blocks a read found in memory.
     pub hits: u64,
-    /// Blocks a read had to fetch itself.
+    /// Blocks a read had to bring itself, from disk or from the store.
     pub misses: u64,
     /// Blocks a read got from a fetch that was under way for another.
     pub followed: u64,
@@ -35,6 +35,37 @@ pub struct CacheStats {
     /// Bytes of blocks there is room for.
     pub capacity_bytes: u64,
     /// Bytes of bookkeeping.
+    pub overhead_bytes: u64,
+    /// The disk tier; all nought where there is none.
+    pub disk: DiskStats,
+}
+
+/// The same for the disk tier.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct DiskStats {
+    /// Blocks that were not in memory and came from disk.
+    pub hits: u64,
+    /// Blocks that were not in memory and did not come from disk.
+    pub misses: u64,
+    /// Bytes of blocks that came from disk.
+    pub read_bytes: u64,
+    /// Bytes of blocks written, those that moved on when their segment left included.
+    pub written_bytes: u64,
+    /// Blocks that left to make room for others.
+    pub evictions: u64,
+    /// Blocks not written because what is there is in use.
+    pub refused: u64,
+    /// Blocks not written because the writer had too much to do, or could not write.
+    pub dropped: u64,
+    /// Reads and writes of the folder that failed.
+    pub errors: u64,
+    /// Blocks and index files that were not what was written; none of them reached a reader.
+    pub corrupt: u64,
+    /// Bytes of the segments this process reads.
+    pub resident_bytes: u64,
+    /// Bytes of the folder at most.
+    pub capacity_bytes: u64,
+    /// Bytes of memory the index takes when the folder is full.
     pub overhead_bytes: u64,
 }
 

@@ -1,5 +1,7 @@
 //! How much is remembered, in units of what.
 
+use std::path::PathBuf;
+
 use rfuse_block::BlockSize;
 
 /// Everything the cache room needs to know.
@@ -11,6 +13,33 @@ pub struct CacheConfig {
     pub memory: u64,
     /// Bytes at most that one GET fetches; longer runs of missing blocks become several, in parallel.
     pub fetch_max: u64,
+    /// The disk tier, where there is one.
+    pub disk: Option<DiskConfig>,
+}
+
+/// A folder that remembers across restarts.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DiskConfig {
+    /// The folder.
+    pub dir: PathBuf,
+    /// Bytes of it at most, whoever shares it.
+    pub size: u64,
+    /// Bytes of its file system left free at least.
+    pub reserve: u64,
+    /// Which blocks are written.
+    pub admit: Admit,
+    /// What tells this store's objects from those of another in the same folder.
+    pub scope: String,
+}
+
+/// Which blocks the disk tier takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Admit {
+    /// Those that were fetched before, or are used again in memory.
+    #[default]
+    Again,
+    /// All that are fetched.
+    Always,
 }
 
 impl CacheConfig {
@@ -25,6 +54,6 @@ impl CacheConfig {
 
 impl Default for CacheConfig {
     fn default() -> Self {
-        Self { block_size: BlockSize::MIN, memory: 512 << 20, fetch_max: 8 << 20 }
+        Self { block_size: BlockSize::MIN, memory: 512 << 20, fetch_max: 8 << 20, disk: None }
     }
 }

@@ -214,6 +214,37 @@ pub struct CacheNumbers {
     pub limit_bytes: u64,
     /// Blocks that left to make room.
     pub evictions: u64,
+    /// What is remembered on disk; none without a cache folder.
+    pub disk: Option<DiskNumbers>,
+}
+
+/// What is remembered on disk.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct DiskNumbers {
+    /// Blocks that were not in memory and came from disk.
+    pub hits: u64,
+    /// Blocks that were not in memory and did not come from disk.
+    pub misses: u64,
+    /// Bytes read.
+    pub read_bytes: u64,
+    /// Bytes written.
+    pub written_bytes: u64,
+    /// Bytes of the segments this mount reads.
+    pub resident_bytes: u64,
+    /// Bytes of the folder at most.
+    pub limit_bytes: u64,
+    /// Bytes of memory its index takes when the folder is full.
+    pub overhead_bytes: u64,
+    /// Blocks that left to make room.
+    pub evictions: u64,
+    /// Blocks not written because what is there is in use.
+    pub refused: u64,
+    /// Blocks not written because the disk was too slow or failed.
+    pub dropped: u64,
+    /// Reads and writes that failed.
+    pub errors: u64,
+    /// Blocks and index files found damaged; none reached a reader.
+    pub corrupt: u64,
 }
 
 /// What was done ahead of readers, in bytes but for the first.

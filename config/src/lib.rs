@@ -26,7 +26,7 @@ mod source;
 mod store;
 
 pub use bytesize::{ByteSize, SizeError};
-pub use cache::CacheConfig;
+pub use cache::{Admit, CacheConfig, DiskConfig};
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use error::ConfigError;
 pub use file::{ConfigFile, FileValues, NamedMount};

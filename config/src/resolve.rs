@@ -8,9 +8,9 @@ use rfuse_block::BlockSize;
 use crate::layers::Value;
 use crate::setting::{parse_mode, parse_share, parse_switch};
 use crate::{
-    AwsCredential, AzureCredential, ByteSize, CacheConfig, ConfigError, FsConfig, Layers, Limits, Location, LogFormat,
-    LogOptions, MountConfig, MountOptions, ParsedUrl, PrefetchConfig, Secret, Setting, Source, StoreConfig,
-    connection_string, parse_duration,
+    Admit, AwsCredential, AzureCredential, ByteSize, CacheConfig, ConfigError, DiskConfig, FsConfig, Layers, Limits,
+    Location, LogFormat, LogOptions, MountConfig, MountOptions, ParsedUrl, PrefetchConfig, Secret, Setting, Source,
+    StoreConfig, connection_string, parse_duration,
 };
 
 /// The account of the Azurite emulator and its key, which Microsoft publishes; it opens nothing else.
@@ -39,9 +39,10 @@ impl MountConfig {
     /// [`ConfigError`] for values that do not fit together, for a credential file that cannot be read, and
     /// for Azure without any credential.
     pub fn resolve(layers: &Layers, url: &ParsedUrl, around: &Surroundings) -> Result<Self, ConfigError> {
+        let store = store(layers, url, around)?;
         Ok(Self {
-            store: store(layers, url, around)?,
-            cache: cache(layers)?,
+            cache: cache(layers, &store)?,
+            store,
             fs: fs(layers, around),
             mount: mount(layers),
             log: log(layers),
@@ -213,7 +214,7 @@ fn aws(layers: &Layers) -> Result<AwsCredential, ConfigError> {
     }
 }
 
-fn cache(layers: &Layers) -> Result<CacheConfig, ConfigError> {
+fn cache(layers: &Layers, store: &StoreConfig) -> Result<CacheConfig, ConfigError> {
     // The check of the setting has made sure that it is a block size.
     let block_size = BlockSize::new(size(layers, "block-size")).unwrap_or_default();
     let memory = size(layers, "memory");
@@ -227,7 +228,22 @@ fn cache(layers: &Layers) -> Result<CacheConfig, ConfigError> {
             why: format!("blocks of {blocks} need at least {}; write that, or a smaller block-size", ByteSize(least)),
         });
     }
-    Ok(CacheConfig { block_size, memory, fetch_max: size(layers, "fetch-max").max(block_size.bytes()) })
+    let fetch_max = size(layers, "fetch-max").max(block_size.bytes());
+    Ok(CacheConfig { block_size, memory, fetch_max, disk: disk(layers, store) })
+}
+
+fn disk(layers: &Layers, store: &StoreConfig) -> Option<DiskConfig> {
+    let dir = path(layers, "cache-dir")?;
+    let (location, endpoint) = (&store.location, store.endpoint.as_deref().unwrap_or_default());
+    // Objects in memory end with the process; their versions start again from one with the next.
+    let life = if *location == Location::Memory { format!(" {}", std::process::id()) } else { String::new() };
+    Some(DiskConfig {
+        dir,
+        size: size(layers, "cache-size"),
+        reserve: size(layers, "cache-reserve"),
+        admit: if layers.text("cache-admit") == "always" { Admit::Always } else { Admit::Again },
+        scope: format!("{location} {endpoint}{life}"),
+    })
 }
 
 fn fs(layers: &Layers, around: &Surroundings) -> FsConfig {
@@ -348,6 +364,26 @@ mod tests {
         assert_eq!(error.to_string(), text);
         assert!(resolve("mem:", &[("memory", "5MiB"), ("block-size", "1MiB")], &[], &NOBODY).is_ok());
         assert!(resolve("mem:", &[("memory", "1MiB")], &[], &NOBODY).is_ok());
+    }
+
+    #[test]
+    fn a_cache_folder_tells_stores_apart_and_keeps_nothing_of_a_store_that_ends_with_the_process() {
+        let scope = |url: &str, flags: &[(&str, &str)]| {
+            let flags = [&[("cache-dir", "/c")], flags].concat();
+            resolve(url, &flags, &[("AWS_EC2_METADATA_DISABLED", "true")], &NOBODY).unwrap().cache.disk.unwrap().scope
+        };
+        let all = [
+            scope("s3://b", &[]),
+            scope("s3://b/p", &[]),
+            scope("s3://b", &[("endpoint", "http://other")]),
+            scope("file:///b", &[]),
+            scope("mem:", &[]),
+        ];
+        for (i, one) in all.iter().enumerate() {
+            assert!(!all[..i].contains(one), "{one}");
+        }
+        assert!(all[4].ends_with(&std::process::id().to_string()));
+        assert!(resolve("mem:", &[], &[], &NOBODY).unwrap().cache.disk.is_none());
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Gathers what every room has counted.
 
 use rfuse_config::control::{
-    AheadNumbers, CacheNumbers, KernelNumbers, Latency, ReadNumbers, RequestCount, Statistics, StoreNumbers, WaitCount,
+    AheadNumbers, CacheNumbers, DiskNumbers, KernelNumbers, Latency, ReadNumbers, RequestCount, Statistics,
+    StoreNumbers, WaitCount,
 };
 use rfuse_fs::AheadSnapshot;
 use rfuse_store::{HistogramSnapshot, OperationSnapshot};
@@ -47,6 +48,7 @@ pub(crate) fn collect(parts: &Parts) -> Statistics {
             overhead_bytes: cache.overhead_bytes,
             limit_bytes: parts.config.cache.memory,
             evictions: cache.evictions,
+            disk: parts.config.cache.disk.as_ref().map(|_| disk(parts)),
         },
         ahead: ahead(parts, &fs.ahead),
         amplification: (delivered > 0).then(|| cache.fetched_bytes as f64 / delivered as f64),
@@ -58,6 +60,24 @@ fn ahead(parts: &Parts, fs: &AheadSnapshot) -> AheadNumbers {
     let pages = parts.prefill.snapshot();
     let AheadSnapshot { streams, planned, used, wasted } = *fs;
     AheadNumbers { streams, planned, used, wasted, pushed: pages.stored, push_dropped: pages.dropped }
+}
+
+fn disk(parts: &Parts) -> DiskNumbers {
+    let disk = parts.cache.stats().disk;
+    DiskNumbers {
+        hits: disk.hits,
+        misses: disk.misses,
+        read_bytes: disk.read_bytes,
+        written_bytes: disk.written_bytes,
+        resident_bytes: disk.resident_bytes,
+        limit_bytes: disk.capacity_bytes,
+        overhead_bytes: disk.overhead_bytes,
+        evictions: disk.evictions,
+        refused: disk.refused,
+        dropped: disk.dropped,
+        errors: disk.errors,
+        corrupt: disk.corrupt,
+    }
 }
 
 fn store(parts: &Parts) -> StoreNumbers {

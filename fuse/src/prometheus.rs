@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use rfuse_config::control::Statistics;
+use rfuse_config::control::{DiskNumbers, Statistics};
 
 /// The text exposition of `s`.
 pub(crate) fn text(s: &Statistics) -> String {
@@ -45,8 +45,16 @@ pub(crate) fn text(s: &Statistics) -> String {
     out.value("rfuse_page_push_bytes_total{fate=\"dropped\"}", s.ahead.push_dropped as f64);
     out.head("rfuse_cache_bytes", "gauge", "Bytes remembered.");
     out.value("rfuse_cache_bytes{tier=\"memory\"}", s.cache.resident_bytes as f64);
+    let disk = s.cache.disk.as_ref();
+    if let Some(disk) = disk {
+        out.value("rfuse_cache_bytes{tier=\"disk\"}", disk.resident_bytes as f64);
+    }
     out.head("rfuse_cache_evictions_total", "counter", "Blocks that left to make room.");
     out.value("rfuse_cache_evictions_total{tier=\"memory\"}", s.cache.evictions as f64);
+    if let Some(disk) = disk {
+        out.value("rfuse_cache_evictions_total{tier=\"disk\"}", disk.evictions as f64);
+        out.disk(disk);
+    }
     if let Some(expires) = s.credential.as_ref().and_then(|credential| credential.expires) {
         let help = "When the credential ends.";
         out.one("rfuse_credential_expiry_timestamp_seconds", "gauge", help, expires as f64);
@@ -92,6 +100,25 @@ impl Text {
     }
 }
 
+impl Text {
+    fn disk(&mut self, disk: &DiskNumbers) {
+        self.head("rfuse_disk_blocks_total", "counter", "Blocks asked of the disk tier, by outcome.");
+        self.value("rfuse_disk_blocks_total{outcome=\"hit\"}", disk.hits as f64);
+        self.value("rfuse_disk_blocks_total{outcome=\"miss\"}", disk.misses as f64);
+        self.head("rfuse_disk_bytes_total", "counter", "Bytes of blocks read from the cache folder and written to it.");
+        self.value("rfuse_disk_bytes_total{direction=\"read\"}", disk.read_bytes as f64);
+        self.value("rfuse_disk_bytes_total{direction=\"written\"}", disk.written_bytes as f64);
+        self.head("rfuse_disk_unwritten_blocks_total", "counter", "Blocks worth writing that were not written.");
+        self.value("rfuse_disk_unwritten_blocks_total{reason=\"in_use\"}", disk.refused as f64);
+        self.value("rfuse_disk_unwritten_blocks_total{reason=\"too_slow\"}", disk.dropped as f64);
+        self.head("rfuse_disk_faults_total", "counter", "Faults of the cache folder; none reached a reader.");
+        self.value("rfuse_disk_faults_total{kind=\"io\"}", disk.errors as f64);
+        self.value("rfuse_disk_faults_total{kind=\"corrupt\"}", disk.corrupt as f64);
+        let help = "Memory the index of the cache folder takes when it is full.";
+        self.one("rfuse_disk_index_bytes", "gauge", help, disk.overhead_bytes as f64);
+    }
+}
+
 fn escape(label: &str) -> String {
     label.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
@@ -123,6 +150,7 @@ mod tests {
     #[test]
     fn every_line_is_a_comment_or_a_name_with_a_number() {
         let mut s = Statistics { dir: "/a\n\"b\\".into(), amplification: Some(1.0), ..Statistics::default() };
+        s.cache.disk = Some(DiskNumbers { hits: 3, ..DiskNumbers::default() });
         s.store.requests.push(RequestCount { op: "get".into(), status: "ok".into(), count: 7 });
         let text = text(&s);
         for line in text.lines().filter(|line| !line.starts_with("# ")) {
@@ -130,6 +158,7 @@ mod tests {
             assert!(name.starts_with("rfuse_") && value.parse::<f64>().is_ok(), "{line}");
         }
         assert!(text.contains("rfuse_store_requests_total{op=\"get\",status=\"ok\"} 7"));
+        assert!(text.contains("rfuse_disk_blocks_total{outcome=\"hit\"} 3"));
         assert!(text.contains("dir=\"/a\\n\\\"b\\\\\""));
     }
 }

@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rfuse_config::ByteSize;
-use rfuse_config::control::{Latency, Statistics};
+use rfuse_config::control::{DiskNumbers, Latency, Statistics};
 
 use crate::outcome::one_line;
 
@@ -15,7 +15,7 @@ pub(crate) fn stats(now: &Statistics, before: Option<&Statistics>) -> String {
     let rate = |now: u64, before: u64| now.saturating_sub(before) as f64 / span;
     let gets = now.store.count("get");
     let get_time = now.store.latency.iter().find(|one| one.op == "get");
-    [
+    let mut lines = vec![
         verdict(now),
         format!(
             "{}  {} (read-only)  up {}{}",
@@ -62,8 +62,29 @@ pub(crate) fn stats(now: &Statistics, before: Option<&Statistics>) -> String {
             "names      {} remembered   {} open   {} look-ups   errors {}   waiting {}",
             now.kernel.entries, now.kernel.handles, now.kernel.lookups, now.kernel.errors, now.kernel.outstanding,
         ),
-    ]
-    .join("\n")
+    ];
+    if let Some(disk) = &now.cache.disk {
+        let none = DiskNumbers::default();
+        lines.insert(lines.len() - 1, disk_line(disk, before.cache.disk.as_ref().unwrap_or(&none), span));
+    }
+    lines.join("\n")
+}
+
+fn disk_line(now: &DiskNumbers, before: &DiskNumbers, span: f64) -> String {
+    let asked = now.hits + now.misses;
+    let mut line = format!(
+        "disk       {} of {}   hits {} of what is not in memory   read {}/s   written {}   index {}",
+        bytes(now.resident_bytes),
+        ByteSize(now.limit_bytes),
+        share(now.hits, asked),
+        bytes((now.read_bytes.saturating_sub(before.read_bytes) as f64 / span) as u64),
+        bytes(now.written_bytes),
+        bytes(now.overhead_bytes),
+    );
+    if now.errors + now.corrupt > 0 {
+        line += &format!("   faults {}   damaged {}", now.errors, now.corrupt);
+    }
+    line
 }
 
 /// What a person wants to know first.
@@ -148,6 +169,9 @@ mod tests {
         assert!(screen.starts_with("ready: 75.0 % of the reads from memory\n"), "{screen}");
         assert!(screen.contains("reads      2.0 /s"), "{screen}");
         assert_eq!(screen.lines().count(), 8);
+        now.cache.disk = Some(DiskNumbers { hits: 3, misses: 1, corrupt: 1, ..DiskNumbers::default() });
+        let screen = stats(&now, None);
+        assert!(screen.contains("hits 75.0 % of what is not in memory") && screen.contains("damaged 1"), "{screen}");
     }
 
     #[test]

@@ -264,6 +264,18 @@ impl Slots {
         buffers
     }
 
+    /// The memory of `count` of the slots from the one at `first` on, whole.
+    pub(crate) fn part(&mut self, first: usize, count: usize) -> SmallVec<[&mut [u8]; 2]> {
+        let (_, rest) = split_runs(&self.blocks.runs, first);
+        let (runs, _) = split_runs(&rest, count);
+        let slice = |&run: &Run| {
+            let (start, bytes) = self.blocks.pool.address(run);
+            // SAFETY: as in `buffers`.
+            unsafe { std::slice::from_raw_parts_mut(start, bytes) }
+        };
+        runs.iter().map(slice).collect()
+    }
+
     /// The slots as blocks, which nobody can write any more.
     pub(crate) fn freeze(mut self) -> Blocks {
         let runs = std::mem::take(&mut self.blocks.runs);
@@ -441,6 +453,10 @@ mod tests {
         let mut slots = pool.take(4).unwrap();
         let tail = slots.split_front(1);
         drop(tail);
+        let lengths: Vec<usize> = slots.part(1, 2).iter().map(|buffer| buffer.len()).collect();
+        assert_eq!(lengths.iter().sum::<usize>(), 2 * 4096);
+        let second = slots.part(1, 1)[0].as_ptr();
+        assert!(slots.part(0, 2).iter().flat_map(|buffer| buffer.chunks(4096)).nth(1).unwrap().as_ptr() == second);
         for (number, buffer) in slots.buffers(2 * 4096 + 10).into_iter().enumerate() {
             buffer.fill(number as u8 + 1);
         }

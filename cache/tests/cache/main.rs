@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
 
+mod disk;
+mod disk_faults;
+mod folder;
 mod memory;
 mod reading;
 mod sharing;

@@ -127,7 +127,7 @@ async fn play(block: u64, spare: u64, fetch_max: u64, rounds: Vec<Vec<Step>>) {
     store.yielding.store(true, Ordering::SeqCst);
     let block_size = BlockSize::new(block).unwrap();
     let memory = BlockCache::least_memory(block_size) + spare;
-    let cache = BlockCache::new(store.clone(), &CacheConfig { block_size, memory, fetch_max });
+    let cache = BlockCache::new(store.clone(), &CacheConfig { block_size, memory, fetch_max, disk: None });
     let put = |object: usize, size: usize, fill: u8| {
         let (key, body) = (format!("object {object}"), content(size, fill));
         let version = store.memory.put_now(key.as_str(), body.clone());

@@ -100,7 +100,7 @@ impl House {
         let store = probe();
         let block_size = BlockSize::new(block).unwrap();
         let memory = BlockCache::least_memory(block_size) + memory;
-        let cache = BlockCache::new(store.clone(), &CacheConfig { block_size, memory, fetch_max });
+        let cache = BlockCache::new(store.clone(), &CacheConfig { block_size, memory, fetch_max, disk: None });
         let object = pin_pattern(&store, &cache, "object", SIZE, SEED);
         Self { store, cache, object }
     }
