@@ -45,6 +45,8 @@ pub(crate) struct Listed {
     pub(crate) name: SegmentName,
     /// Whether it is finished.
     pub(crate) sealed: bool,
+    /// Whether it has no index file of either kind: what is left of one whose maker or remover died.
+    pub(crate) stray: bool,
     /// Bytes of both files.
     pub(crate) bytes: u64,
     /// When it was last said to be in use.
@@ -134,10 +136,11 @@ impl Directory {
             let Some((name, part)) = entry.file_name().to_str().and_then(SegmentName::parse) else { continue };
             // Gone in between: then it counts for nothing.
             let Ok(meta) = entry.metadata() else { continue };
-            let empty = Listed { name, sealed: false, bytes: 0, used: SystemTime::UNIX_EPOCH };
+            let empty = Listed { name, sealed: false, stray: true, bytes: 0, used: SystemTime::UNIX_EPOCH };
             let listed = all.entry(name).or_insert(empty);
             listed.bytes += meta.len();
             if part != Part::Blocks {
+                listed.stray = false;
                 listed.sealed |= part == Part::Index;
                 listed.used = meta.modified()?;
             }
@@ -201,11 +204,13 @@ impl Directory {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             other => other,
         };
-        let blocks = self.file(name, Part::Blocks);
-        gone(OpenOptions::new().write(true).open(&blocks).and_then(|file| file.set_len(0)))?;
-        for part in [Part::Blocks, Part::Index, Part::Open] {
+        // The index goes first: without one nobody takes what is left for a segment.
+        for part in [Part::Index, Part::Open] {
             gone(std::fs::remove_file(self.file(name, part)))?;
         }
+        let blocks = self.file(name, Part::Blocks);
+        gone(OpenOptions::new().write(true).open(&blocks).and_then(|file| file.set_len(0)))?;
+        gone(std::fs::remove_file(&blocks))?;
         Ok(())
     }
 

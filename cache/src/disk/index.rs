@@ -106,14 +106,14 @@ impl DiskIndex {
         }
         let mut region = self.region(fingerprint);
         let head = region.head(fingerprint);
-        let mut before = None;
+        let mut before: Option<usize> = None;
         let mut link = region.heads[head];
         while let Some(found) = link.checked_sub(1) {
             let next = self.next[found as usize].load(Relaxed);
             if found == place && self.fingerprints[found as usize].load(Relaxed) == fingerprint {
                 match before {
                     None => region.heads[head] = next,
-                    Some(before) => self.next[before as usize].store(next, Relaxed),
+                    Some(before) => self.next[before].store(next, Relaxed),
                 }
                 self.fingerprints[found as usize].store(0, Relaxed);
                 return true;
@@ -231,8 +231,9 @@ mod tests {
                     0 | 1 => {
                         if let Some(&place) = empty.last() {
                             let entry = Entry { fingerprint: mark, checksum: number as u64 };
-                            prop_assert_eq!(index.insert(entry, place), !model.contains_key(&mark));
-                            if !model.contains_key(&mark) {
+                            let inserted = index.insert(entry, place);
+                            prop_assert_eq!(inserted, !model.contains_key(&mark));
+                            if inserted {
                                 model.insert(mark, (place, number as u64, false));
                                 empty.pop();
                             }

@@ -37,11 +37,14 @@ pub(crate) fn write(file: &File, slot: u32, entries: &[Entry]) -> io::Result<()>
 /// The entries of `file`, slot after slot; empty slots have fingerprint zero, and a file that is cut ends early.
 ///
 /// # Errors
-/// The file cannot be read, or is not an index file of `shape`.
+/// The file cannot be read, was never begun (`UnexpectedEof`), or is no index file of `shape` (`InvalidData`).
 pub(crate) fn read(mut file: &File, shape: Shape) -> io::Result<Vec<Entry>> {
     let most = HEAD + u64::from(shape.slots) * ENTRY;
     let mut bytes = Vec::with_capacity(most as usize);
     (&mut file).take(most).read_to_end(&mut bytes)?;
+    if bytes.len() < HEAD as usize || bytes[..HEAD as usize] == [0; HEAD as usize] {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
     let Some((_, entries)) = bytes.split_at_checked(HEAD as usize).filter(|(start, _)| *start == head(shape)) else {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "an index file has no head of ours"));
     };

@@ -55,11 +55,16 @@ pub(crate) struct DiskRead {
     pub(crate) hits: Vec<Hit>,
 }
 
+/// The numbers of slots whose block could not be had.
+type Failed = SmallVec<[u32; 4]>;
+/// Told to who asked: his slots, and what of them is of no use.
+type Tell = oneshot::Sender<(Slots, Failed)>;
+
 /// What came of it.
 #[derive(Debug)]
 pub(crate) enum DiskAnswer {
     /// The slots, and the numbers of those whose block could not be had.
-    Read(Slots, SmallVec<[u32; 4]>),
+    Read(Slots, Failed),
     /// There was no thread to do it; nothing was read.
     Refused(Slots),
     /// The disk hangs, and the slots with it.
@@ -78,7 +83,7 @@ pub(crate) struct Source {
 
 #[derive(Debug, Default)]
 struct Queue {
-    jobs: VecDeque<(DiskRead, oneshot::Sender<(Slots, SmallVec<[u32; 4]>)>)>,
+    jobs: VecDeque<(DiskRead, Tell)>,
     idle: usize,
     started: usize,
     ended: bool,
@@ -113,7 +118,7 @@ impl Readers {
         }
     }
 
-    fn submit(&self, read: DiskRead, tell: oneshot::Sender<(Slots, SmallVec<[u32; 4]>)>) -> Result<(), Slots> {
+    fn submit(&self, read: DiskRead, tell: Tell) -> Result<(), Slots> {
         let (lock, ready) = &*self.queue;
         let mut queue = lock.lock().unwrap_or_else(PoisonError::into_inner);
         if queue.jobs.len() >= QUEUE_MOST {
@@ -175,8 +180,8 @@ fn serve(source: &Source, (lock, ready): &(Mutex<Queue>, Condvar)) {
 
 impl Source {
     /// Fills the slots; the numbers of those whose block could not be had.
-    fn read(&self, read: &mut DiskRead) -> SmallVec<[u32; 4]> {
-        let mut failed = SmallVec::new();
+    fn read(&self, read: &mut DiskRead) -> Failed {
+        let mut failed = Failed::new();
         let mut from = 0;
         while from < read.hits.len() {
             let more = read.hits[from..].windows(2).take_while(|pair| pair[0].is_before(&pair[1])).count();
@@ -187,7 +192,7 @@ impl Source {
     }
 
     /// Reads `count` neighbours with one call, and looks at each.
-    fn read_run(&self, read: &mut DiskRead, from: usize, count: usize, failed: &mut SmallVec<[u32; 4]>) {
+    fn read_run(&self, read: &mut DiskRead, from: usize, count: usize, failed: &mut Failed) {
         let segment = read.hits[from].segment.clone();
         let block = self.block_size.bytes();
         let offset = u64::from(read.hits[from].place - segment.first()) * block;

@@ -98,11 +98,20 @@ impl State {
         Ok(Filling { segment, index, blocks, next: 0 })
     }
 
-    /// Takes over what others left half-filled. Needs the lock of the folder.
-    pub(crate) fn adopt(&self, _lock: &DirectoryLock<'_>, listed: &Listed) -> io::Result<()> {
+    /// Takes over what somebody left half-filled.
+    fn adopt(&self, lock: &DirectoryLock<'_>, listed: &Listed) -> io::Result<()> {
         let Some(index) = self.directory.adopt(listed.name) else { return Ok(()) };
-        let entries = index_file::read(&index, self.shape)?;
-        let blocks = self.directory.open_blocks(listed.name, true)?;
+        let opened = index_file::read(&index, self.shape)
+            .and_then(|entries| Ok((entries, self.directory.open_blocks(listed.name, true)?)));
+        let (entries, blocks) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                // Nobody can use it. Its maker may have died before it was one.
+                self.directory.remove(lock, listed.name)?;
+                let never = [io::ErrorKind::UnexpectedEof, io::ErrorKind::NotFound].contains(&error.kind());
+                return if never { Ok(()) } else { Err(error) };
+            }
+        };
         let next = entries.iter().rposition(|entry| entry.fingerprint != 0).map_or(0, |last| last as u32 + 1);
         let Some(segment) = self.learn(listed.name, &entries) else { return Ok(()) };
         if next == self.shape.slots {
@@ -198,9 +207,9 @@ impl State {
     /// The folder is gone or read-only.
     pub(crate) fn adopt_all(&self) -> io::Result<()> {
         let lock = self.directory.lock()?;
-        for listed in self.directory.list()?.iter().filter(|listed| !listed.sealed && listed.name.is_of(self.shape)) {
+        let listed = self.directory.list()?;
+        for listed in listed.iter().filter(|listed| !listed.sealed && !listed.stray && listed.name.is_of(self.shape)) {
             if let Err(error) = self.adopt(&lock, listed) {
-                // Without a head nobody can use it.
                 let damaged = error.kind() == io::ErrorKind::InvalidData;
                 self.faults.tell(if damaged { Fault::Corrupt } else { Fault::Read }, self.directory.path(), &error);
             }

@@ -384,11 +384,10 @@ impl Drop for Writer {
 
 /// Whether nobody fills the segment.
 fn is_free(state: &State, listed: &Listed) -> bool {
-    listed.sealed || (!state.is_ours(listed.name) && state.directory.adopt(listed.name).is_some())
+    listed.sealed || listed.stray || (!state.is_ours(listed.name) && state.directory.adopt(listed.name).is_some())
 }
 
-fn write_all(file: &File, pieces: &mut Vec<IoSlice<'_>>, mut offset: u64) -> io::Result<()> {
-    let mut rest = &mut pieces[..];
+fn write_all(file: &File, mut rest: &mut [IoSlice<'_>], mut offset: u64) -> io::Result<()> {
     while !rest.is_empty() {
         match rustix::io::pwritev(file, rest, offset) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),

@@ -8,7 +8,7 @@ use rfuse_cache::{BlockCache, DiskStats, PinnedObject};
 use rfuse_config::{Admit, CacheConfig, DiskConfig};
 use rfuse_store::pattern;
 
-use crate::support::{Probe, pin_pattern};
+use crate::support::{Probe, pin_pattern, probe};
 
 const SEED: u64 = 77;
 
@@ -41,7 +41,7 @@ impl Folder {
 
     /// Opens it as a new process would, and waits until it is known.
     pub(crate) fn open(&self) -> Open {
-        let store = Probe::new();
+        let store = probe();
         let block_size = BlockSize::new(self.block).unwrap();
         let memory = BlockCache::least_memory(block_size) + self.memory * (self.block + 64);
         let disk = DiskConfig {

@@ -173,6 +173,7 @@ async fn play(block: u64, spare: u64, fetch_max: u64, rounds: Vec<Vec<Step>>) {
                     });
                     tokio::task::yield_now().await;
                     task.abort();
+                    let _ = task.await;
                 }
             }
             let stats = cache.stats();
