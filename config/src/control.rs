@@ -108,6 +108,10 @@ pub struct KernelNumbers {
     pub handles: u64,
     /// Names remembered now.
     pub entries: u64,
+    /// Objects met so far that no path leads to.
+    pub unreachable_objects: u64,
+    /// Handles that met an object which changed under them.
+    pub stale_handles: u64,
     /// Look-ups of names.
     pub lookups: u64,
     /// Directories opened.

@@ -111,6 +111,7 @@ impl FileSystem {
             }
             let range = ByteRange::at(offset, size.into()).clamp_to(file.object.size);
             if range.is_empty() {
+                self.counters.add(Count::ReadReady);
                 return Answer::Ready(Ok(Slices::default()));
             }
             match self.cache.try_read(&file.object, range) {

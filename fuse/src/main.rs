@@ -3,6 +3,7 @@
 mod admin;
 mod ask;
 mod assemble;
+mod bounded;
 mod cli;
 mod daemon;
 mod message;

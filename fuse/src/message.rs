@@ -162,6 +162,9 @@ impl From<MountError> for Failure {
             MountError::Fusermount(words) if words.contains("user_allow_other") => {
                 (Exit::NoFuse, "put the line user_allow_other into /etc/fuse.conf, or leave --allow-other out".into())
             }
+            MountError::Fusermount(words) if words.contains("no write access") => {
+                (Exit::MountPoint, "mount on a directory of your own: mkdir ~/mnt".into())
+            }
             MountError::Fusermount(_) | MountError::Other { .. } => {
                 (Exit::MountPoint, "check the mount point's owner and permissions, and `findmnt DIR`".into())
             }

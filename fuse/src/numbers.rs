@@ -27,6 +27,8 @@ pub(crate) fn collect(parts: &Parts) -> Statistics {
             outstanding: parts.counters.outstanding(),
             handles: fs.handles,
             entries: fs.entries,
+            unreachable_objects: fs.unreachable_objects,
+            stale_handles: fs.stale_handles,
             lookups: fs.operations.lookup,
             opendirs: fs.operations.opendir,
             opens: fs.operations.open,

@@ -85,14 +85,16 @@ impl std::error::Error for Failure {}
 
 /// `text` with control characters, and those that reorder a line, escaped.
 pub(crate) fn one_line(text: &str) -> String {
-    let breaks = |c: char| {
-        c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {
-        if breaks(c) { line.extend(c.escape_default()) } else { line.push(c) }
+        if breaks_line(c) { line.extend(c.escape_default()) } else { line.push(c) }
     }
     line
+}
+
+/// Whether a character ends a line, reorders it, or is a command to a terminal.
+pub(crate) fn breaks_line(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

@@ -1,6 +1,9 @@
 //! This process as the operating system sees it.
 
 use std::io::{self, Write};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::{Path, PathBuf};
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
@@ -16,6 +19,20 @@ pub(crate) fn forbid_core_dumps() {
 pub(crate) fn raise_file_limit() {
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
+
+/// Tells systemd that this service is ready, where it asked to be told (`Type=notify`).
+pub(crate) fn tell_systemd(what: &str) {
+    let Some(name) = std::env::var_os("NOTIFY_SOCKET") else { return };
+    let address = match name.as_bytes() {
+        // A name that belongs to no file.
+        [b'@', rest @ ..] => SocketAddr::from_abstract_name(rest),
+        _ => SocketAddr::from_pathname(&name),
+    };
+    let sent = UnixDatagram::unbound().and_then(|socket| socket.send_to_addr(what.as_bytes(), &address?));
+    if let Err(error) = sent {
+        tracing::warn!(%error, "systemd cannot be told: {what}");
+    }
 }
 
 /// Writes to standard output. A reader that went away (`| head`) is not an error.

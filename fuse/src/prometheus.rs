@@ -29,6 +29,10 @@ pub(crate) fn text(s: &Statistics) -> String {
         out.value(&format!("rfuse_store_request_seconds_sum{{op=\"{}\"}}", one.op), one.sum);
         out.value(&format!("rfuse_store_request_seconds_count{{op=\"{}\"}}", one.op), one.count as f64);
     }
+    let help = "Objects met that no path leads to.";
+    out.one("rfuse_unreachable_objects_total", "counter", help, s.kernel.unreachable_objects as f64);
+    let help = "Handles that met an object which changed under them.";
+    out.one("rfuse_stale_handles_total", "counter", help, s.kernel.stale_handles as f64);
     if let Some(ratio) = s.amplification {
         out.one("rfuse_amplification_ratio", "gauge", "Bytes fetched for each byte delivered.", ratio);
     }

@@ -59,8 +59,13 @@ pub(crate) fn stats(now: &Statistics, before: Option<&Statistics>) -> String {
             bytes(now.ahead.pushed),
         ),
         format!(
-            "names      {} remembered   {} open   {} look-ups   errors {}   waiting {}",
-            now.kernel.entries, now.kernel.handles, now.kernel.lookups, now.kernel.errors, now.kernel.outstanding,
+            "names      {} remembered   {} open   {} look-ups   unreachable {}   errors {}   waiting {}",
+            now.kernel.entries,
+            now.kernel.handles,
+            now.kernel.lookups,
+            now.kernel.unreachable_objects,
+            now.kernel.errors,
+            now.kernel.outstanding,
         ),
     ];
     if let Some(disk) = &now.cache.disk {

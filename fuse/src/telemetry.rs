@@ -15,15 +15,19 @@ use tracing_subscriber::fmt::format::{Format, Full, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::outcome::{breaks_line, one_line};
+
 /// Starts the log of this process. A second call does nothing.
 ///
 /// # Errors
 /// When the log file cannot be opened.
 pub(crate) fn start(options: &LogOptions) -> io::Result<()> {
-    let sink = match &options.file {
-        Some(path) => Sink::File(Mutex::new(OpenOptions::new().append(true).create(true).mode(0o600).open(path)?)),
-        None => Sink::Stderr,
+    let target = match &options.file {
+        Some(path) => Target::File(Mutex::new(OpenOptions::new().append(true).create(true).mode(0o600).open(path)?)),
+        None => Target::Stderr,
     };
+    let escape = if options.format == LogFormat::Json { escape_json } else { escape_text };
+    let sink = Sink { target, escape };
     // Our own rooms at the level asked for; libraries below only when something is wrong.
     let filter = EnvFilter::new(format!("warn,rfuse={}", options.level));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(sink).with_ansi(false);
@@ -62,8 +66,13 @@ fn syslog_level(level: Level) -> u8 {
     }
 }
 
-/// Where lines go.
-enum Sink {
+/// Where lines go, and how what would break or disguise one is written in them.
+struct Sink {
+    target: Target,
+    escape: fn(&[u8]) -> String,
+}
+
+enum Target {
     Stderr,
     File(Mutex<File>),
 }
@@ -81,10 +90,10 @@ struct Line<'a>(&'a Sink);
 
 impl Write for Line<'_> {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
-        let line = escape(event);
-        match self.0 {
-            Sink::Stderr => io::stderr().lock().write_all(line.as_bytes())?,
-            Sink::File(file) => file.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes())?,
+        let line = (self.0.escape)(event);
+        match &self.0.target {
+            Target::Stderr => io::stderr().lock().write_all(line.as_bytes())?,
+            Target::File(file) => file.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes())?,
         }
         Ok(event.len())
     }
@@ -94,9 +103,20 @@ impl Write for Line<'_> {
     }
 }
 
-fn escape(event: &[u8]) -> String {
+fn escape_text(event: &[u8]) -> String {
     let text = String::from_utf8_lossy(event);
-    let mut line = crate::outcome::one_line(text.strip_suffix('\n').unwrap_or(&text));
+    let mut line = one_line(text.strip_suffix('\n').unwrap_or(&text));
+    line.push('\n');
+    line
+}
+
+/// JSON has its own way to write these characters, and they only ever stand inside its strings.
+fn escape_json(event: &[u8]) -> String {
+    let text = String::from_utf8_lossy(event);
+    let mut line = String::with_capacity(text.len() + 1);
+    for c in text.strip_suffix('\n').unwrap_or(&text).chars() {
+        if breaks_line(c) { line.push_str(&format!("\\u{:04x}", u32::from(c))) } else { line.push(c) }
+    }
     line.push('\n');
     line
 }
@@ -107,7 +127,17 @@ mod tests {
 
     #[test]
     fn an_event_is_one_line_whatever_it_holds() {
-        assert_eq!(escape(b"lookup a\nb \x1b[2J\n"), "lookup a\\nb \\u{1b}[2J\n");
+        assert_eq!(escape_text(b"lookup a\nb \x1b[2J\n"), "lookup a\\nb \\u{1b}[2J\n");
+    }
+
+    #[test]
+    fn json_stays_json_whatever_it_holds() {
+        let name = "a\nb\u{7f}\u{85}\u{2028}\u{202e}\"\\";
+        let event = serde_json::to_vec(&serde_json::json!({ "name": name })).unwrap();
+        let line = escape_json(&[&event[..], b"\n"].concat());
+        assert!(line.lines().count() == 1 && line.trim_end().chars().all(|c| !breaks_line(c)), "{line}");
+        let read: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(read["name"], name);
     }
 
     #[test]

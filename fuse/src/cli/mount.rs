@@ -53,7 +53,7 @@ impl MountCommand {
         if self.foreground {
             telemetry::start(&config.log).map_err(log_failure)?;
             process::raise_file_limit();
-            return serve::serve(config, &dir, || {});
+            return serve::serve(config, &dir, || process::tell_systemd("READY=1"));
         }
         let log = daemon_log(&config, &dir)?;
         let arguments = absolute(arguments, self.dir.as_deref(), &dir);

@@ -4,20 +4,23 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use rfuse_config::parse_duration;
+use rfuse_config::{Secret, parse_duration};
 use rfuse_fuse::kernel::{self, Unmount, UnmountError};
 
 use crate::ask::registered_name;
+use crate::bounded;
 use crate::outcome::Failure;
 use crate::process::users_of;
 use crate::run_dir::{RunDir, is_alive};
+use crate::settings::{Said, gather};
 
 /// Unmount DIR.
 #[derive(Debug, Args)]
 #[command(long_about = "Unmount DIR.\n\nWaits until nobody uses it, and says for whom. A mount whose daemon died is \
-                        unmounted too.")]
+                        unmounted too. Ends within the timeout and a few seconds also where the kernel hangs.")]
 pub(crate) struct UnmountCommand {
-    /// The folder
+    /// The folder, or the name of a mount that brings its own
+    #[arg(value_name = "DIR|NAME")]
     dir: PathBuf,
     /// Out of sight at once; gone when the last user closes
     #[arg(short = 'z', long, conflicts_with = "force")]
@@ -28,16 +31,28 @@ pub(crate) struct UnmountCommand {
     /// Wait this long at most
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
     timeout: Duration,
+    /// This is the process that may hang
+    #[arg(long, hide = true)]
+    inside: bool,
 }
 
 impl UnmountCommand {
     pub(crate) fn run(self) -> Result<(), Failure> {
+        if !self.inside {
+            let what = format!("unmount {}", self.dir.display());
+            return bounded::run_again(&["--inside"], self.timeout, &what);
+        }
+        bounded::report(&self.unmount());
+        Ok(())
+    }
+
+    fn unmount(&self) -> Result<(), Failure> {
         let how = match (self.lazy, self.force) {
             (true, _) => Unmount::Lazy,
             (_, true) => Unmount::Force,
             _ => Unmount::Plain,
         };
-        let dir = registered_name(&self.dir);
+        let dir = registered_name(&named(&self.dir).unwrap_or_else(|| self.dir.clone()));
         let run_dir = RunDir::find();
         let daemon = run_dir.registration(&dir).map(|registration| registration.pid);
         self.detach(&dir, how)?;
@@ -84,6 +99,15 @@ impl UnmountCommand {
             std::thread::sleep(Duration::from_millis(10));
         }
     }
+}
+
+/// The folder of the mount called `name` in the configuration files; none where `name` is a path.
+fn named(name: &Path) -> Option<PathBuf> {
+    let text = name.to_str().filter(|text| !text.contains(['/', ':']))?;
+    if std::fs::symlink_metadata(name).is_ok() {
+        return None;
+    }
+    gather(&Said { target: Some(Secret::new(text)), ..Said::default() }).ok()?.dir
 }
 
 fn users(dir: &Path) -> String {

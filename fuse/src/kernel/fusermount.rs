@@ -44,7 +44,20 @@ pub(super) fn mount(target: &Path, options: &MountOptions) -> Result<Device, Mou
     match received.map_err(other("receive the device"))? {
         Some(fd) => Ok(Device::adopt(fd)),
         None if text.trim().is_empty() => Err(MountError::Fusermount(status.to_string())),
-        None => Err(MountError::Fusermount(said(&text))),
+        None => Err(refused(said(&text))),
+    }
+}
+
+/// What the helper's words mean, where that is one of our own cases.
+fn refused(words: String) -> MountError {
+    let about_device = words.contains("/dev/fuse");
+    match () {
+        () if words.contains("fuse device not found") => MountError::NoDevice,
+        () if about_device && words.contains("Permission denied") => MountError::DeviceDenied,
+        () if about_device && words.contains("No such file") => MountError::NoDevice,
+        // The helper has lost its set-uid bit, or a container forbids what it is for.
+        () if words.contains("mount failed: Operation not permitted") => MountError::NotPermitted,
+        () => MountError::Fusermount(words),
     }
 }
 
@@ -106,6 +119,15 @@ fn receive(socket: &OwnedFd) -> io::Result<Option<OwnedFd>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_helper_says_of_the_device_is_one_of_our_cases() {
+        let said = |words: &str| refused(words.to_owned());
+        assert!(matches!(said("fuse device not found, try 'modprobe fuse' first"), MountError::NoDevice));
+        assert!(matches!(said("failed to open /dev/fuse: Permission denied"), MountError::DeviceDenied));
+        assert!(matches!(said("mount failed: Operation not permitted"), MountError::NotPermitted));
+        assert!(matches!(said("user has no write access to mountpoint /mnt"), MountError::Fusermount(_)));
+    }
 
     #[test]
     fn a_comma_in_the_source_stays_in_the_source() {

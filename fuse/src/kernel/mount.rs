@@ -63,25 +63,25 @@ pub enum Way {
 #[derive(Debug, Error)]
 pub enum MountError {
     /// /dev/fuse does not exist.
-    #[error("/dev/fuse does not exist; load the kernel module with `modprobe fuse`, or give the container the device")]
+    #[error("there is no /dev/fuse here")]
     NoDevice,
     /// /dev/fuse may not be opened.
-    #[error("/dev/fuse may not be opened; give this user or container read and write access to it")]
+    #[error("/dev/fuse may not be opened by this user or container")]
     DeviceDenied,
     /// Mounting is forbidden.
-    #[error("mounting is not permitted; a container needs CAP_SYS_ADMIN")]
+    #[error("mounting is not permitted here")]
     NotPermitted,
     /// The mount point is missing.
-    #[error("{0:?} does not exist; create it with mkdir")]
+    #[error("{0:?} does not exist")]
     NoMountPoint(PathBuf),
     /// The mount point is not a directory.
     #[error("{0:?} is not a directory")]
     NotADirectory(PathBuf),
     /// The mount point holds files.
-    #[error("{0:?} is not empty; choose another directory or allow hiding its files")]
+    #[error("{0:?} is not empty")]
     NotEmpty(PathBuf),
     /// Something is mounted there, alive or left behind by a process that died.
-    #[error("{target:?} already has {origin:?} mounted on it; unmount it first")]
+    #[error("{target:?} already has {origin:?} mounted on it")]
     AlreadyMounted {
         /// Where.
         target: PathBuf,
@@ -91,7 +91,7 @@ pub enum MountError {
         kind: OsString,
     },
     /// The helper is not installed.
-    #[error("fusermount3 is not installed; install the package fuse3, or mount as root")]
+    #[error("fusermount3, by which people who are not root mount, is not installed")]
     NoFusermount,
     /// The helper said no, in its own words.
     #[error("fusermount3: {0}")]

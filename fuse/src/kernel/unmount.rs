@@ -28,13 +28,13 @@ pub enum UnmountError {
     #[error("no FUSE file system is mounted there")]
     NotMounted,
     /// Somebody uses it.
-    #[error("it is in use; close its files or leave its directories, or unmount lazily")]
+    #[error("it is in use")]
     Busy,
     /// Only who mounted it, or root, may unmount it.
-    #[error("not permitted; unmount as the user who mounted it, or as root")]
+    #[error("only who mounted it, or root, may unmount it")]
     NotPermitted,
     /// The helper is not installed.
-    #[error("fusermount3 is not installed; install the package fuse3, or unmount as root")]
+    #[error("fusermount3, by which people who are not root unmount, is not installed")]
     NoFusermount,
     /// The helper said no, in its own words.
     #[error("fusermount3: {0}")]

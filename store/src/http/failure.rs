@@ -119,6 +119,11 @@ fn tls_text(error: &rustls::Error, peer: &str) -> String {
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
                 "its certificate is not valid yet; check this machine's clock".to_owned()
             }
+            // The type of this one is not exported.
+            CertificateError::Other(why) if format!("{why:?}").contains("CaUsedAsEndEntity") => {
+                "its certificate is one for an authority; make one for a server, with basicConstraints=CA:FALSE"
+                    .to_owned()
+            }
             other => format!("its certificate is refused ({other})"),
         },
         rustls::Error::InvalidMessage(_) => "it does not speak TLS; is it http://?".to_owned(),
