@@ -230,6 +230,8 @@ pub struct Conversion {
     prefix: String,
     /// What a person should know, one line each.
     notes: Vec<String>,
+    /// Names nobody knows.
+    unknown: Vec<String>,
 }
 
 impl Conversion {
@@ -274,7 +276,10 @@ impl Conversion {
             };
             match found {
                 Some((_, _, _, fate)) => self.apply(name, value, *fate),
-                None => self.notes.push(format!("{name}: not an option of blobfuse2 that is known here")),
+                None => {
+                    self.notes.push(format!("{name}: not an option of blobfuse2 that is known here"));
+                    self.unknown.push(name.to_owned());
+                }
             }
         }
     }
@@ -377,6 +382,21 @@ impl Conversion {
             let _ = writeln!(text, "url = {}", toml::Value::String(url));
         }
         text
+    }
+
+    /// Settings of ours and their values, in the order they were met.
+    pub fn settings(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.settings.iter().map(|(name, value)| (*name, value.as_str()))
+    }
+
+    /// Options that were given and are not of blobfuse2, as far as is known here.
+    pub fn unknown(&self) -> &[String] {
+        &self.unknown
+    }
+
+    /// Account, container and folder that were named as options; empty where they were not.
+    pub fn place(&self) -> [&str; 3] {
+        [&self.account, &self.container, &self.prefix]
     }
 
     /// What a person should know, one line each.

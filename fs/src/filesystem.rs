@@ -3,7 +3,7 @@
 //! What memory knows is answered on the asking thread. The rest becomes a future that may be dropped at any
 //! time: requests that others wait for go on, requests nobody waits for are cancelled.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, SystemTime};
 
@@ -45,6 +45,8 @@ pub struct FileSystem {
     pub(crate) counters: Counters,
     pub(crate) stale_handles: AtomicU64,
     pub(crate) pages: OnceLock<Arc<dyn PageCache>>,
+    /// The kernel may have pages of files that this process did not give it.
+    pub(crate) has_strange_pages: AtomicBool,
     /// Of the files that are closed.
     pub(crate) ahead: Mutex<AheadSnapshot>,
 }
@@ -86,8 +88,15 @@ impl FileSystem {
             counters: Counters::new(),
             stale_handles: AtomicU64::new(0),
             pages: OnceLock::new(),
+            has_strange_pages: AtomicBool::new(false),
             ahead: Mutex::default(),
         })
+    }
+
+    /// Another process served this mount before: what the kernel keeps of a file may be of another version than
+    /// the one that is opened next, so the first open of each drops it.
+    pub fn follow_another_process(&self) {
+        self.has_strange_pages.store(true, Ordering::Relaxed);
     }
 
     /// Gives back `count` references to `inode`.

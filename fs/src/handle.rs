@@ -6,6 +6,7 @@
 //! here. Bound: one entry a copy for each handle the kernel holds open.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -31,7 +32,10 @@ pub(crate) struct HandleTable<T> {
 impl<T> HandleTable<T> {
     pub(crate) fn new() -> Self {
         let copies = (0..COPIES).map(|_| Copy(RwLock::new(HashMap::new()))).collect();
-        Self { copies, next: AtomicU64::new(1) }
+        // Anywhere: the kernel may still hold handles of a process that served this mount before, and none of
+        // those may be taken for one of ours.
+        let first = RandomState::new().build_hasher().finish() | 1;
+        Self { copies, next: AtomicU64::new(first) }
     }
 
     /// Gives `opened` a number.

@@ -60,6 +60,8 @@ pub(crate) struct NodeState {
 /// What opening a version means for the pages the kernel has of its inode.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Opening {
+    /// This process has not opened it before; the kernel has none, unless another process served the mount.
+    First,
     /// They are of this version.
     Same,
     /// They are of another that nobody has open any more: they must go.
@@ -109,7 +111,8 @@ impl Node {
                 return (Opening::Taken, follower());
             }
             Some(before) if before != version => Opening::Other,
-            _ => Opening::Same,
+            Some(_) => Opening::Same,
+            None => Opening::First,
         };
         let shared = if opening == Opening::Same { state.follower.upgrade() } else { None };
         let follower = shared.unwrap_or_else(follower);
@@ -255,12 +258,12 @@ mod tests {
         let (inodes, key) = (Inodes::new(), ObjectKey::from("x"));
         let (one, two) = (Version::new("1"), Version::new("2"));
         let old = inodes.refer(&key, false);
-        assert_eq!(old.open(&one, follower).0, Opening::Same);
+        assert_eq!(old.open(&one, follower).0, Opening::First);
         assert_eq!(old.open(&one, follower).0, Opening::Same);
         assert_eq!(old.open(&two, follower).0, Opening::Taken);
         let new = inodes.refer(&key, false);
         assert_ne!(new.inode, old.inode);
-        assert_eq!(new.open(&two, follower).0, Opening::Same);
+        assert_eq!(new.open(&two, follower).0, Opening::First);
         assert_eq!(inodes.refer(&key, false).inode, new.inode, "and keeps it");
         inodes.forget(old.inode, 1);
         assert!(inodes.get(old.inode).is_none());

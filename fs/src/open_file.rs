@@ -85,6 +85,7 @@ impl FileSystem {
         let (opening, follower) = node.open(&meta.version, || Follower::new(meta.size, &self.config.prefetch));
         let keep_cache = match opening {
             Opening::Same => true,
+            Opening::First => !self.has_strange_pages.load(Ordering::Relaxed),
             Opening::Other => false,
             // The kernel looks the name up again and opens what it stands for then.
             Opening::Taken => return Err(FsError::Stale(node.key.clone())),

@@ -196,3 +196,11 @@ async fn a_read_given_up_at_its_deadline_spares_the_next_ones_theirs_for_a_momen
     house.clock.advance(Duration::from_millis(200));
     assert_eq!(read().wait().await.unwrap().to_vec(), [1; 4096]);
 }
+
+#[tokio::test]
+async fn after_another_process_the_first_open_drops_the_pages_and_the_next_keeps_them() {
+    let (house, inode) = one_file(vec![1; 10_000]).await;
+    house.fs.follow_another_process();
+    assert!(!house.fs.open(inode, Via::Pages).wait().await.unwrap().keep_cache, "they may be of another version");
+    assert!(house.fs.open(inode, Via::Pages).wait().await.unwrap().keep_cache);
+}

@@ -67,7 +67,8 @@ async fn converse(stream: UnixStream, parts: &Parts, end: &Notify) -> std::io::R
     write.write_all(&line).await
 }
 
-async fn answer(request: Request, parts: &Parts, end: &Notify) -> Reply {
+/// What is said to `request`, whichever way it came.
+pub(crate) async fn answer(request: Request, parts: &Parts, end: &Notify) -> Reply {
     match request {
         Request::Stats => Reply::Stats(Box::new(numbers::collect(parts))),
         Request::Metrics => Reply::Metrics(prometheus::text(&numbers::collect(parts))),

@@ -1,7 +1,7 @@
 //! Store, cache and file system become a mount: the only file that names them together.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,9 +11,9 @@ use rfuse_config::{MountConfig, StoreConfig};
 use rfuse_fs::{FileSystem, PageCache};
 use rfuse_fuse::adapter::{Adapter, AdapterConfig};
 use rfuse_fuse::counters::Counters;
-use rfuse_fuse::kernel::{self, Mount, MountError};
+use rfuse_fuse::kernel::{self, Device, Mount, MountError};
 use rfuse_fuse::prefill::Prefill;
-use rfuse_fuse::session::{Session, SessionConfig, SessionError};
+use rfuse_fuse::session::{Agreement, Session, SessionConfig, SessionError};
 use rfuse_store::{CredentialControl, Histogram, ListRequest, Opened, StoreError, Urgency};
 use tokio::runtime::{Builder, Runtime};
 
@@ -104,30 +104,77 @@ pub(crate) async fn look(opened: &Opened) -> Result<Duration, StoreError> {
 /// See [`AssembleError`]; nothing stays mounted then.
 pub(crate) fn assemble(config: MountConfig, dir: &Path, runtime: &Runtime) -> Result<Assembled, AssembleError> {
     let opened = runtime.block_on(open_store(&config.store))?;
+    let rooms = rooms(opened, &config, runtime);
+    let (device, mount) = kernel::mount(dir, &mount_options(&config))?;
+    let session = Session::start(device, &rooms.adapter, &session_config(&config)).inspect_err(|_| {
+        let _ = kernel::unmount(&mount.target, kernel::Unmount::Lazy);
+    })?;
+    raise_read_ahead(&config, &mount);
+    rooms.with(session, config, mount)
+}
+
+/// A mount that somebody else made, by its descriptors.
+pub(crate) struct Handed {
+    pub(crate) mounted: Device,
+    /// One for each further worker.
+    pub(crate) others: Vec<Device>,
+    pub(crate) resumed: Option<Agreement>,
+    /// Where it is mounted, for people; this process need not see it.
+    pub(crate) dir: PathBuf,
+}
+
+/// Begins to serve what `config` names on descriptors that were handed over.
+///
+/// # Errors
+/// See [`AssembleError`].
+pub(crate) fn adopt(config: MountConfig, handed: Handed, runtime: &Runtime) -> Result<Assembled, AssembleError> {
+    // Programs wait already when a mount is resumed: they get the store's refusal, not a wait without end.
+    let opened = match handed.resumed {
+        Some(_) => runtime.block_on(rfuse_store::open(&config.store))?,
+        None => runtime.block_on(open_store(&config.store))?,
+    };
+    let rooms = rooms(opened, &config, runtime);
+    let Handed { mounted, others, resumed, dir } = handed;
+    if resumed.is_some() {
+        rooms.files.follow_another_process();
+    }
+    let session = Session::adopt(mounted, others, resumed, &rooms.adapter, &session_config(&config))?;
+    rooms.with(session, config, Mount { target: dir, entry: None })
+}
+
+/// The house without its door.
+struct Rooms {
+    opened: Opened,
+    cache: Arc<BlockCache>,
+    files: Arc<FileSystem>,
+    adapter: Arc<Adapter>,
+}
+
+fn rooms(opened: Opened, config: &MountConfig, runtime: &Runtime) -> Rooms {
     let cache = BlockCache::new(Arc::clone(&opened.store), &config.cache);
     let files = FileSystem::new(Arc::clone(&opened.store), Arc::clone(&cache), &config.fs, runtime.handle().clone());
     let door = AdapterConfig { deadline: config.fs.deadline, direct_io: config.mount.direct_io };
     let adapter = Adapter::new(Arc::clone(&files), &door, runtime.handle().clone());
-    let (device, mount) = kernel::mount(dir, &mount_options(&config))?;
-    let session = Session::start(device, &adapter, &session_config(&config)).inspect_err(|_| {
-        let _ = kernel::unmount(&mount.target, kernel::Unmount::Lazy);
-    })?;
-    raise_read_ahead(&config, &mount);
-    let prefill = Prefill::start(session.notifier()).map_err(|error| AssembleError::Io("start a thread", error))?;
-    files.fill_pages(Arc::clone(&prefill) as Arc<dyn PageCache>);
-    let counters = session.counters();
-    let parts = Parts {
-        opened: Arc::new(opened),
-        cache,
-        files,
-        prefill,
-        counters,
-        waits: adapter.waits(),
-        config: Arc::new(config),
-        mount,
-        since: Instant::now(),
-    };
-    Ok(Assembled { parts, session })
+    Rooms { opened, cache, files, adapter }
+}
+
+impl Rooms {
+    fn with(self, session: Session, config: MountConfig, mount: Mount) -> Result<Assembled, AssembleError> {
+        let prefill = Prefill::start(session.notifier()).map_err(|error| AssembleError::Io("start a thread", error))?;
+        self.files.fill_pages(Arc::clone(&prefill) as Arc<dyn PageCache>);
+        let parts = Parts {
+            opened: Arc::new(self.opened),
+            cache: self.cache,
+            files: self.files,
+            prefill,
+            counters: session.counters(),
+            waits: self.adapter.waits(),
+            config: Arc::new(config),
+            mount,
+            since: Instant::now(),
+        };
+        Ok(Assembled { parts, session })
+    }
 }
 
 fn mount_options(config: &MountConfig) -> kernel::MountOptions {

@@ -18,7 +18,7 @@ use clap::{Parser, Subcommand};
 use rfuse_config::{LogFormat, LogOptions};
 
 use crate::outcome::{Exit, Failure};
-use crate::{daemon, telemetry};
+use crate::{daemon, handover, telemetry};
 
 /// Make a bucket a folder: objects of Azure Blob, S3 or a local directory as files.
 #[derive(Debug, Parser)]
@@ -50,6 +50,9 @@ enum Verb {
     /// Serve a mount whose command line comes through standard input
     #[command(hide = true)]
     Daemon,
+    /// Serve a mount whose descriptors and settings come through the socket that is standard input
+    #[command(hide = true)]
+    Handover,
 }
 
 /// Runs the command line and shows what failed.
@@ -85,6 +88,7 @@ impl Cli {
             Verb::Completion(command) => command.run(),
             Verb::Man(command) => command.run(),
             Verb::Daemon => serve_daemon(),
+            Verb::Handover => handover::serve(),
         }
     }
 }

@@ -6,6 +6,7 @@ mod assemble;
 mod bounded;
 mod cli;
 mod daemon;
+mod handover;
 mod message;
 mod numbers;
 mod outcome;

@@ -93,6 +93,43 @@ impl Session {
             links.push(Arc::new(Link::new(link.device().another()?)));
         }
         links.push(Arc::new(link));
+        Self::begin(links, agreement, service)
+    }
+
+    /// Serves a mount with descriptors that were handed over: `mounted`, and one of /dev/fuse for each further
+    /// worker. With `resumed`, what a process that is gone agreed on with the kernel, the conversation goes on
+    /// where it was, and requests which that process left unanswered are asked for again (Linux 6.9; before
+    /// it, they wait until their program is killed).
+    ///
+    /// # Errors
+    /// See [`SessionError`].
+    pub fn adopt<S: Service>(
+        mounted: Device,
+        others: Vec<Device>,
+        resumed: Option<Agreement>,
+        service: &Arc<S>,
+        config: &SessionConfig,
+    ) -> Result<Self, SessionError> {
+        let link = Link::new(mounted);
+        let agreement = match resumed {
+            Some(agreement) => agreement,
+            None => greet(&link, config)?,
+        };
+        if resumed.is_none() {
+            others.iter().try_for_each(|device| device.join(link.device()))?;
+        }
+        let mut links: Vec<_> = others.into_iter().map(|device| Arc::new(Link::new(device))).collect();
+        links.push(Arc::new(link));
+        let session = Self::begin(links, agreement, service)?;
+        if resumed.is_some()
+            && let Err(error) = session.notifier().resend()
+        {
+            tracing::warn!(%error, "requests under way cannot be asked for again; this needs Linux 6.9");
+        }
+        Ok(session)
+    }
+
+    fn begin<S: Service>(links: Vec<Arc<Link>>, agreement: Agreement, service: &Arc<S>) -> Result<Self, SessionError> {
         let mut workers = Vec::with_capacity(links.len());
         for (number, link) in links.iter().enumerate() {
             let (link, service) = (Arc::clone(link), Arc::clone(service));

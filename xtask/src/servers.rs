@@ -13,6 +13,9 @@ use crate::tools;
 /// How long a server may take until it accepts connections, on a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
+/// The bucket that S3 servers have from the start.
+const BUCKET: &str = "rfuse-test-bucket";
+
 /// Which S3 server.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum S3Server {
@@ -26,6 +29,8 @@ pub(crate) enum S3Server {
 pub(crate) struct Server {
     /// Base URL.
     pub(crate) url: String,
+    /// A bucket that exists from the start; empty where there is none.
+    pub(crate) bucket: String,
     child: Child,
     _data: TempDir,
 }
@@ -59,6 +64,8 @@ impl Server {
         let port = free_port()?;
         let address = format!("127.0.0.1:{port}");
         let folder = data.path().to_string_lossy().into_owned();
+        // To both servers a folder of their data is a bucket.
+        std::fs::create_dir(data.path().join(BUCKET))?;
         let mut start = match kind {
             S3Server::Versitygw => command(tools::versitygw()?, &["--port", &address, "posix", &folder]),
             S3Server::Minio => command(tools::minio()?, &["server", "--quiet", "--address", &address, &folder]),
@@ -66,12 +73,15 @@ impl Server {
         start.env("ROOT_ACCESS_KEY", key).env("ROOT_SECRET_KEY", secret);
         start.env("MINIO_ROOT_USER", key).env("MINIO_ROOT_PASSWORD", secret);
         start.stdout(Stdio::null());
-        Self::start(start, port, data, "")
+        let mut server = Self::start(start, port, data, "")?;
+        BUCKET.clone_into(&mut server.bucket);
+        Ok(server)
     }
 
     fn start(mut command: std::process::Command, port: u16, data: TempDir, path: &str) -> Result<Self> {
         let child = spawn(command.stdin(Stdio::null()))?;
-        let mut server = Self { url: format!("http://127.0.0.1:{port}{path}"), child, _data: data };
+        let mut server =
+            Self { url: format!("http://127.0.0.1:{port}{path}"), bucket: String::new(), child, _data: data };
         let limit = Instant::now() + START_LIMIT;
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         while TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_err() {

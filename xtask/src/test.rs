@@ -76,6 +76,7 @@ fn test_binaries(options: &Options, tally: &mut Tally) -> Result<()> {
     let azurite = Server::azurite()?;
     let s3 = Server::s3(options.s3, S3_KEY, S3_SECRET)?;
     step("servers", format_args!("Azurite {}, S3 {}", azurite.url, s3.url));
+    let sanity = tools::csi_sanity()?;
     let mut tests = cargo(&["test", "--no-fail-fast"]);
     match &options.package {
         Some(package) => tests.args(["--package", package]),
@@ -87,6 +88,8 @@ fn test_binaries(options: &Options, tally: &mut Tally) -> Result<()> {
         .env("RFUSE_TEST_S3", &s3.url)
         .env("RFUSE_TEST_S3_KEY", S3_KEY)
         .env("RFUSE_TEST_S3_SECRET", S3_SECRET)
+        .env("RFUSE_TEST_S3_BUCKET", &s3.bucket)
+        .env("RFUSE_TEST_CSI_SANITY", &sanity)
         .env("RFUSE_TEST_PYTHON", &python);
     watch(&mut tests, tally)
 }

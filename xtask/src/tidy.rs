@@ -11,14 +11,16 @@ use anyhow::{Context, Result, bail};
 use crate::shell::{root, step};
 
 /// Who may import whom; `xtask` stands beside the house and may use what it tests with.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("block", &[]),
     ("config", &["block"]),
+    ("host", &["config"]),
     ("store", &["block", "config"]),
     ("prefetch", &["block", "config"]),
     ("cache", &["block", "config", "store"]),
     ("fs", &["block", "config", "store", "prefetch", "cache"]),
-    ("fuse", &["block", "config", "store", "prefetch", "cache", "fs"]),
+    ("fuse", &["block", "config", "host", "store", "prefetch", "cache", "fs"]),
+    ("csi", &["config", "host"]),
     ("benches", &["block", "config", "store", "prefetch", "cache", "fs"]),
     ("xtask", &["block", "config", "store"]),
 ];

@@ -14,6 +14,7 @@ use crate::shell::{command, output_of, run_quietly, step};
 const AZURITE: &str = "azurite@3.37.0";
 const VERSITYGW: &str = "github.com/versity/versitygw/cmd/versitygw@v1.8.0";
 const MINIO: &str = "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c";
+const CSI_SANITY: &str = "github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity@v5.4.0";
 const CARGO_DENY: &str = "0.20.2";
 /// The libraries whose way of reading the tests copy from nobody: they run the real ones.
 const READERS: [&str; 6] =
@@ -76,6 +77,11 @@ pub(crate) fn versitygw() -> Result<PathBuf> {
 /// Another one, for a second opinion.
 pub(crate) fn minio() -> Result<PathBuf> {
     go_program("minio", MINIO)
+}
+
+/// The test suite that every CSI driver is held to.
+pub(crate) fn csi_sanity() -> Result<PathBuf> {
+    go_program("csi-sanity", CSI_SANITY)
 }
 
 fn go_program(name: &str, module: &str) -> Result<PathBuf> {

@@ -47,8 +47,16 @@ impl Device {
     /// As [`Device::open`]; INVAL when this one is not mounted.
     pub fn another(&self) -> io::Result<Self> {
         let fresh = Self::open()?;
-        device_clone::join(fresh.fd.as_fd(), self.fd.as_fd())?;
+        fresh.join(self)?;
         Ok(fresh)
+    }
+
+    /// Joins this descriptor, just opened from /dev/fuse, to the connection of `mounted`.
+    ///
+    /// # Errors
+    /// INVAL when `mounted` is not, or when this one belongs to a connection already.
+    pub fn join(&self, mounted: &Self) -> io::Result<()> {
+        device_clone::join(self.fd.as_fd(), mounted.fd.as_fd())
     }
 
     /// Waits for a message; its bytes in `buffer`.

@@ -1,0 +1,86 @@
+//! What plugin and mount service say to each other: one request and one response a connection.
+
+use std::collections::BTreeMap;
+
+use rfuse_host::Sealed;
+use rfuse_host::handover::{Refusal, Serve};
+use serde::{Deserialize, Serialize};
+
+/// What the plugin asks.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Request {
+    /// Whether anybody is there.
+    Ping,
+    /// Serve the descriptors that come with this.
+    Start {
+        /// The handle.
+        id: String,
+        /// What to serve.
+        serve: Box<Serve>,
+    },
+    /// Use these secrets from now on, if they are others than before.
+    Renew {
+        /// The handle.
+        id: String,
+        /// As in [`Serve`].
+        secrets: BTreeMap<String, Sealed>,
+    },
+    /// How a volume is.
+    Status {
+        /// The handle.
+        id: String,
+    },
+    /// How every volume is, with its numbers for Prometheus.
+    List {
+        /// Whether the numbers are wanted, for which every process is asked.
+        numbers: bool,
+    },
+    /// Let a volume go that is unmounted, or was never mounted.
+    Stop {
+        /// The handle.
+        id: String,
+    },
+}
+
+/// What the service answers.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Response {
+    /// It is done.
+    Done,
+    /// To `Renew`.
+    Renewed(Renewal),
+    /// To `Status` and `List`; the former has one or none.
+    Volumes(Vec<Status>),
+    /// It is not done.
+    Refused(Refusal),
+}
+
+/// What came of new secrets.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Renewal {
+    /// They were tested and are in use.
+    pub(crate) swapped: bool,
+    /// When the credential in use ends, in seconds since 1970.
+    pub(crate) expires: Option<u64>,
+}
+
+/// How one volume is.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Status {
+    /// The handle.
+    pub(crate) id: String,
+    /// Where it is mounted.
+    pub(crate) mount: String,
+    /// Whether a process serves it now.
+    pub(crate) serving: bool,
+    /// The process.
+    pub(crate) pid: Option<u32>,
+    /// How often it was started again.
+    pub(crate) restarts: u32,
+    /// Why it was not, last.
+    pub(crate) trouble: Option<String>,
+    /// Its numbers, as Prometheus reads them.
+    pub(crate) metrics: Option<String>,
+}

@@ -1,0 +1,186 @@
+//! Whatever dies, programs go on reading, and no pod starts on a dead mount.
+
+use std::io::{Read, Seek, SeekFrom};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::fixture::{Node, Volume, kill, may_mount, read_anew, start_service, wait_for};
+
+/// Programs that open, read and close without end, and count what fails.
+struct Readers {
+    stop: Arc<AtomicBool>,
+    reads: Arc<AtomicU64>,
+    threads: Vec<std::thread::JoinHandle<Vec<String>>>,
+}
+
+impl Readers {
+    fn start(file: &std::path::Path, expected: &str, count: usize) -> Self {
+        let (stop, reads) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let threads = (0..count)
+            .map(|_| {
+                let (file, expected) = (file.to_owned(), expected.to_owned());
+                let (stop, reads) = (Arc::clone(&stop), Arc::clone(&reads));
+                std::thread::spawn(move || {
+                    let mut failures = Vec::new();
+                    while !stop.load(Ordering::Relaxed) {
+                        match read_anew(&file) {
+                            Ok(text) if text == expected => drop(reads.fetch_add(1, Ordering::Relaxed)),
+                            Ok(text) => failures.push(format!("other bytes: {text:?}")),
+                            Err(error) => failures.push(error.to_string()),
+                        }
+                    }
+                    failures
+                })
+            })
+            .collect();
+        Self { stop, reads, threads }
+    }
+
+    /// Waits until they have read some more.
+    fn go_on(&self) {
+        let before = self.reads.load(Ordering::Relaxed);
+        wait_for("readers go on", || self.reads.load(Ordering::Relaxed) > before + 20);
+    }
+
+    fn failures(self) -> Vec<String> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    }
+}
+
+#[test]
+fn a_plugin_that_is_killed_costs_no_read() {
+    if !may_mount() {
+        return;
+    }
+    let mut node = Node::start();
+    let volume = Volume::at(&node.bucket("hello"));
+    node.stage(&volume).unwrap();
+    let target = node.publish(&volume, "a").unwrap();
+    let readers = Readers::start(&target.join("object"), "hello", 4);
+    for _ in 0..3 {
+        readers.go_on();
+        node.restart_plugin();
+        // As a kubelet that was restarted as well.
+        node.stage(&volume).unwrap();
+        node.publish(&volume, "a").unwrap();
+    }
+    readers.go_on();
+    assert_eq!(readers.failures(), Vec::<String>::new());
+    node.unpublish(&volume, "a").unwrap();
+    node.unstage(&volume).unwrap();
+    assert!(node.mounts_below().is_empty());
+}
+
+#[test]
+fn a_worker_of_the_mount_service_that_is_killed_costs_no_read() {
+    if !may_mount() {
+        return;
+    }
+    let node = Node::start();
+    let volume = Volume::at(&node.bucket("hello"));
+    node.stage(&volume).unwrap();
+    let target = node.publish(&volume, "a").unwrap();
+    let readers = Readers::start(&target.join("object"), "hello", 4);
+    for round in 0..3 {
+        let (worker, server) = (node.worker().unwrap(), node.servers());
+        kill(worker);
+        wait_for("another worker", || node.worker().is_some_and(|now| now != worker));
+        readers.go_on();
+        assert_eq!(node.servers(), server, "the process that serves has not noticed");
+        // The new worker knows the old volume, and takes new ones.
+        wait_for("the volume at the new worker", || node.publish(&volume, &format!("later-{round}")).is_ok());
+    }
+    assert_eq!(readers.failures(), Vec::<String>::new());
+    // It also restarts what it has not started.
+    let server = node.servers()[0];
+    kill(server);
+    wait_for("another process", || node.servers().first().is_some_and(|now| *now != server));
+    assert_eq!(read_anew(&target.join("object")).unwrap(), "hello");
+}
+
+#[test]
+fn a_process_that_is_killed_is_replaced_on_the_same_mount_and_programs_find_their_files_again() {
+    if !may_mount() {
+        return;
+    }
+    let node = Node::start();
+    let volume = Volume::at(&node.bucket("hello"));
+    node.stage(&volume).unwrap();
+    let target = node.publish(&volume, "a").unwrap();
+    let before = node.mounts_below();
+    for round in 0..10 {
+        assert_eq!(read_anew(&target.join("object")).unwrap(), "hello");
+        let server = node.servers()[0];
+        kill(server);
+        // Whoever reads now waits for the next process; nothing is mounted anew.
+        wait_for("programs read again", || read_anew(&target.join("object")).is_ok_and(|text| text == "hello"));
+        let later = node.publish(&volume, &format!("pod-{round}")).unwrap();
+        assert_eq!(read_anew(&later.join("object")).unwrap(), "hello");
+        node.unpublish(&volume, &format!("pod-{round}")).unwrap();
+    }
+    assert_eq!(node.mounts_below(), before);
+    node.unpublish(&volume, "a").unwrap();
+    node.unstage(&volume).unwrap();
+}
+
+#[test]
+fn a_reader_that_waits_while_the_process_dies_gets_an_answer() {
+    if !may_mount() {
+        return;
+    }
+    let node = Node::start();
+    let volume = Volume::at(&node.bucket(&"x".repeat(4096)));
+    node.stage(&volume).unwrap();
+    let target = node.publish(&volume, "a").unwrap();
+    let mut file = std::fs::File::open(target.join("object")).unwrap();
+    let server = node.servers()[0];
+    kill(server);
+    let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
+    // An old descriptor either goes on or says that it cannot (issue 8 makes it go on); it never hangs.
+    let (send, receive) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        file.seek(SeekFrom::Start(0)).unwrap();
+        let mut text = String::new();
+        let _ = send.send(file.read_to_string(&mut text).map(|_| text.len()));
+    });
+    match receive.recv_timeout(crate::fixture::LIMIT).unwrap() {
+        Ok(length) => assert_eq!(length, 4096),
+        Err(error) => assert_eq!(error.raw_os_error(), Some(rustix::io::Errno::STALE.raw_os_error())),
+    }
+    assert_eq!(read_anew(&target.join("object")).unwrap().len(), 4096);
+}
+
+#[test]
+fn a_mount_service_that_is_gone_wholly_is_repaired_at_the_next_publish_and_teardown_works_without() {
+    if !may_mount() {
+        return;
+    }
+    let mut node = Node::start();
+    let volume = Volume::at(&node.bucket("hello"));
+    node.stage(&volume).unwrap();
+    let target = node.publish(&volume, "a").unwrap();
+    let end_service = |node: &mut Node| {
+        let family = crate::fixture::descendants(node.service.id());
+        kill(node.service.id());
+        let _ = node.service.wait();
+        family.into_iter().for_each(kill);
+        wait_for("the mount is dead", || std::fs::read(target.join("object")).is_err());
+    };
+    end_service(&mut node);
+    let refused = node.publish(&volume, "b").unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::Unavailable, "no pod starts on a dead mount");
+    assert!(node.stats(&volume, &target).unwrap().volume_condition.unwrap().abnormal);
+    node.service = start_service(node.folder.path());
+    wait_for("the repair", || node.publish(&volume, "a").is_ok());
+    assert_eq!(read_anew(&target.join("object")).unwrap(), "hello");
+    let later = node.publish(&volume, "b").unwrap();
+    assert_eq!(read_anew(&later.join("object")).unwrap(), "hello");
+    assert_eq!(node.mounts_below().len(), 3);
+    end_service(&mut node);
+    for pod in ["a", "b"] {
+        node.unpublish(&volume, pod).unwrap();
+    }
+    node.unstage(&volume).unwrap();
+    assert!(node.mounts_below().is_empty());
+}
