@@ -13,6 +13,7 @@ pub mod readers;
 pub mod rows;
 pub mod run;
 pub mod server;
+pub mod stream;
 pub mod table;
 pub mod usage;
 pub mod words;

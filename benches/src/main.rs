@@ -13,6 +13,7 @@ use rfuse_benches::null::{self, NullConfig};
 use rfuse_benches::raw::{self, Connections, Load};
 use rfuse_benches::run::{Choice, run};
 use rfuse_benches::server::{Behaviour, Catalogue, Server};
+use rfuse_benches::stream::{self, Stream};
 use rfuse_benches::{height, words};
 
 #[derive(Parser)]
@@ -30,6 +31,8 @@ enum Verb {
     Run(RunArgs),
     /// Yardstick: random 4 KiB GETs by a bare hyper client
     Raw(RawArgs),
+    /// Yardstick: an object fetched in order by hyper-util's pooled client, some pieces at once
+    Stream(StreamArgs),
     /// Random 4 KiB GETs through rfuse's own store, to be set beside raw
     Store(StoreArgs),
     /// Yardstick: a file system of one file answered from memory; serves until unmounted
@@ -111,6 +114,24 @@ struct RawArgs {
 }
 
 #[derive(Args)]
+struct StreamArgs {
+    /// The server
+    #[arg(value_name = "ADDRESS:PORT")]
+    server: SocketAddr,
+    /// The object, as BUCKET/NAME
+    object: String,
+    /// Bytes of it to fetch
+    #[arg(long, value_parser = words::size)]
+    size: u64,
+    /// Bytes of one GET
+    #[arg(long, value_parser = words::size, default_value = "4MiB")]
+    piece: u64,
+    /// GETs outstanding all the time
+    #[arg(long, default_value_t = 8)]
+    outstanding: usize,
+}
+
+#[derive(Args)]
 struct StoreArgs {
     /// The server
     #[arg(value_name = "ADDRESS:PORT")]
@@ -144,6 +165,9 @@ struct NullArgs {
     /// Threads that take requests
     #[arg(long, default_value_t = 2)]
     threads: usize,
+    /// Bytes the kernel may read ahead, up to 128 KiB
+    #[arg(long, value_parser = words::size, default_value = "4KiB")]
+    read_ahead: u64,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -151,9 +175,14 @@ fn main() -> anyhow::Result<ExitCode> {
         Verb::Serve(args) => serve(&args)?,
         Verb::Run(args) => return measure(args),
         Verb::Raw(args) => measure_raw(args)?,
+        Verb::Stream(StreamArgs { server, object, size, piece, outstanding }) => {
+            let streamed = stream::run(&Stream { server, object, size, piece, outstanding })?;
+            writeln!(std::io::stdout(), "{}", serde_json::to_string(&streamed)?)?;
+        }
         Verb::Store(args) => measure_store(&args)?,
         Verb::Null(args) => {
-            let config = NullConfig { size: args.size, memory: args.memory as usize, threads: args.threads };
+            let (memory, read_ahead) = (args.memory as usize, args.read_ahead.min(128 << 10) as u32);
+            let config = NullConfig { size: args.size, memory, threads: args.threads, read_ahead };
             null::serve(&args.dir, config).with_context(|| format!("cannot mount on {}", args.dir.display()))?;
         }
     }

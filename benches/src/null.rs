@@ -21,9 +21,6 @@ const FILE: INodeNo = INodeNo(2);
 const BELIEVED: Duration = Duration::from_secs(3600);
 /// Requests the kernel may have outstanding.
 const BACKGROUND: u16 = 512;
-/// Bytes the kernel may read ahead.
-const READ_AHEAD: u32 = 4096;
-
 /// What to serve and how.
 #[derive(Clone, Copy, Debug)]
 pub struct NullConfig {
@@ -33,6 +30,8 @@ pub struct NullConfig {
     pub memory: usize,
     /// Threads that take requests.
     pub threads: usize,
+    /// Bytes the kernel may read ahead; up to 128 KiB, its own default.
+    pub read_ahead: u32,
 }
 
 /// Serves until it is unmounted.
@@ -42,7 +41,7 @@ pub struct NullConfig {
 pub fn serve(dir: &Path, config: NullConfig) -> io::Result<()> {
     let mut bytes = vec![0; config.memory.max(1 << 20)];
     pattern::fill(pattern::seed_of(NAME, NAME), 0, &mut bytes);
-    let null = Null { size: config.size, bytes };
+    let null = Null { size: config.size, bytes, read_ahead: config.read_ahead };
     let mut mount = Config::default();
     mount.mount_options = vec![MountOption::RO, MountOption::FSName("rfuse-null".into())];
     mount.n_threads = Some(config.threads);
@@ -53,6 +52,7 @@ pub fn serve(dir: &Path, config: NullConfig) -> io::Result<()> {
 struct Null {
     size: u64,
     bytes: Vec<u8>,
+    read_ahead: u32,
 }
 
 impl Null {
@@ -87,7 +87,7 @@ impl Filesystem for Null {
         // Each is a wish: an older kernel has less, and the null file system is then as slow as the mount.
         let _ = config.set_max_background(BACKGROUND);
         let _ = config.set_congestion_threshold(BACKGROUND / 4 * 3);
-        let _ = config.set_max_readahead(READ_AHEAD);
+        let _ = config.set_max_readahead(self.read_ahead);
         let _ = config.add_capabilities(InitFlags::FUSE_ASYNC_DIO | InitFlags::FUSE_ASYNC_READ);
         Ok(())
     }

@@ -73,7 +73,7 @@ pub(crate) fn start(shared: &Arc<Shared>, object: &PinnedObject, wanted: Wanted)
         count(&shared.metrics.mine().refused, 1);
         return Ahead::Refused;
     };
-    let mut claims = Claims::new(blocks, shared.extent_most);
+    let mut claims = Claims::new(blocks, shared.extent_most, Urgency::Ahead);
     for (group, set) in missing {
         shared.inflight.claim(group, set, |rest| shared.memory.look_up(group, rest, |_, _| true), &mut claims);
     }

@@ -81,6 +81,11 @@ impl BlockCache {
         MemoryTier::least(block_size)
     }
 
+    /// Bytes that are kept at most for readers who have not come yet. To fetch more ahead is to fetch twice.
+    pub fn ahead_limit(&self) -> u64 {
+        self.shared.memory.capacity() as u64 / 2 * self.shared.block_size.bytes()
+    }
+
     /// Names `id`, of `size` bytes, for reading.
     pub fn pin(&self, id: ObjectId, size: u64) -> PinnedObject {
         let tag = ObjectTag::new(self.seed, &id, size);

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use rfuse_block::BlockIndex;
-use rfuse_store::{Operation, StoreError, StoreErrorKind};
+use rfuse_store::{Operation, StoreError, StoreErrorKind, Urgency};
 use smallvec::SmallVec;
 
 use crate::CacheError;
@@ -27,6 +27,7 @@ type Work = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 /// A fetch of neighbouring blocks.
 pub(crate) struct Fetch {
     first: BlockIndex,
+    urgency: Urgency,
     state: Mutex<State>,
 }
 
@@ -57,11 +58,16 @@ enum Seat {
 impl Fetch {
     /// A fetch of blocks from `first` on, and its first waiter, who will drive it once [`Fetch::start`] has
     /// been called; he has no blocks yet and is told which by [`Waiter::wants`].
-    pub(crate) fn new(first: BlockIndex) -> (Arc<Self>, Waiter) {
+    pub(crate) fn new(first: BlockIndex, urgency: Urgency) -> (Arc<Self>, Waiter) {
         let seats = SmallVec::from_buf([Seat::Taken(None)]);
         let state = State { stage: Stage::Away, driver: Some(0), seats, waiting: 1 };
-        let fetch = Arc::new(Self { first, state: Mutex::new(state) });
+        let fetch = Arc::new(Self { first, urgency, state: Mutex::new(state) });
         (fetch.clone(), Waiter { fetch, seat: 0, from: 0, count: 0 })
+    }
+
+    /// Whether it was begun before anybody asked for its blocks.
+    pub(crate) fn is_ahead(&self) -> bool {
+        self.urgency == Urgency::Ahead
     }
 
     /// Gives the fetch its work.
@@ -265,7 +271,7 @@ mod tests {
     /// A fetch of two blocks that ends when told to.
     fn fetch() -> (Arc<Fetch>, Waiter, oneshot::Sender<()>, Arc<Pool>) {
         let pool = Pool::new(BlockSize::MIN, 4);
-        let (fetch, mut waiter) = Fetch::new(BlockIndex(5));
+        let (fetch, mut waiter) = Fetch::new(BlockIndex(5), Urgency::Demand);
         waiter.wants(2);
         let (tell, told) = oneshot::channel();
         let slots = pool.take(2).unwrap();
@@ -319,7 +325,7 @@ mod tests {
 
     #[test]
     fn a_panic_is_told_to_the_others_as_an_error() {
-        let (fetch, mut leader) = Fetch::new(BlockIndex(0));
+        let (fetch, mut leader) = Fetch::new(BlockIndex(0), Urgency::Demand);
         fetch.start(async { panic!("a defect") });
         let mut follower = fetch.join(BlockIndex(0), 1).unwrap();
         poll(&mut follower);

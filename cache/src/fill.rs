@@ -17,6 +17,7 @@ use crate::block_cache::Shared;
 use crate::fetch::Outcome;
 use crate::inflight::Claim;
 use crate::memory::budget::AheadLease;
+use crate::memory::eviction::Reason;
 use crate::memory::pool::Slots;
 use crate::metrics::{Metrics, count};
 use crate::object::PinnedObject;
@@ -52,7 +53,8 @@ impl Fill {
                 (slots.freeze(), Fetched::from_slice(&[(0, extent.count)]))
             }
         };
-        shared.memory.admit(object.tag, extent.first, &blocks);
+        let reason = if urgency == Urgency::Ahead { Reason::Ahead } else { Reason::Asked };
+        shared.memory.admit(object.tag, extent.first, &blocks, reason);
         // Only now: whoever does not find the blocks in flight any more must find them in memory.
         drop(claim);
         drop(lease);

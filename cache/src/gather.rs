@@ -113,7 +113,7 @@ impl Gather {
             Some(slots) => slots,
             None => shared.memory.try_take(to_lead).ok_or(Short)?,
         };
-        let mut claims = Claims::new(slots.count(), shared.extent_most);
+        let mut claims = Claims::new(slots.count(), shared.extent_most, Urgency::Demand);
         for (group, set) in missing {
             let find_cached = |rest| share(shared, &wanted, group, rest, &mut parts);
             shared.inflight.claim(group, set, find_cached, &mut claims);
@@ -148,7 +148,13 @@ impl Gather {
 }
 
 async fn arrive(waiter: Waiter) -> Result<Part, CacheError> {
-    Ok((waiter.first(), waiter.await?))
+    let (first, is_ahead) = (waiter.first(), waiter.fetch().is_ahead());
+    let blocks = waiter.await?;
+    if is_ahead {
+        // What is fetched ahead counts as unread until somebody has it.
+        blocks.touch();
+    }
+    Ok((first, blocks))
 }
 
 /// Adds the blocks of `set` that are in memory to `parts`; which they are.

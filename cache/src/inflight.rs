@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use hashbrown::HashTable;
 use rfuse_block::{BlockIndex, Extent};
+use rfuse_store::Urgency;
 
 use crate::fetch::{Fetch, Waiter};
 use crate::memory::index::{Group, bit_runs};
@@ -122,6 +123,7 @@ pub(crate) struct Claims {
     pub(crate) short: bool,
     /// Blocks a fetch may have.
     most: u32,
+    urgency: Urgency,
 }
 
 /// A fetch this reader is to start.
@@ -142,8 +144,8 @@ pub(crate) struct Claim {
 
 impl Claims {
     /// Claims that lead at most `allowance` blocks, in fetches of at most `most`.
-    pub(crate) fn new(allowance: usize, most: u32) -> Self {
-        Self { followed: Vec::new(), led: Vec::new(), allowance, short: false, most }
+    pub(crate) fn new(allowance: usize, most: u32, urgency: Urgency) -> Self {
+        Self { followed: Vec::new(), led: Vec::new(), allowance, short: false, most, urgency }
     }
 
     /// Leads the first of `run`, bit and count, in the last fetch if they are its neighbours, else in a new
@@ -163,7 +165,8 @@ impl Claims {
             }
             _ => {
                 let taken = count.min(self.most);
-                self.led.push(Lead::new(inflight, group.tag, Extent { first: block, count: taken }));
+                let extent = Extent { first: block, count: taken };
+                self.led.push(Lead::new(inflight, group.tag, extent, self.urgency));
                 taken
             }
         };
@@ -173,8 +176,8 @@ impl Claims {
 }
 
 impl Lead {
-    fn new(inflight: &Arc<Inflight>, tag: ObjectTag, extent: Extent) -> Self {
-        let (fetch, waiter) = Fetch::new(extent.first);
+    fn new(inflight: &Arc<Inflight>, tag: ObjectTag, extent: Extent, urgency: Urgency) -> Self {
+        let (fetch, waiter) = Fetch::new(extent.first, urgency);
         Self { waiter, claim: Claim { inflight: inflight.clone(), tag, extent, fetch: Arc::downgrade(&fetch) } }
     }
 }

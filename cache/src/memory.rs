@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rfuse_block::{BlockIndex, BlockSize};
 
-use crate::memory::eviction::{Eviction, Residents};
+use crate::memory::eviction::{Eviction, Reason, Residents};
 use crate::memory::index::{GROUP, Group, Index, bit_runs, label_of};
 use crate::memory::pool::{Blocks, Pool, Slots, Standing};
 use crate::object::ObjectTag;
@@ -113,7 +113,7 @@ impl MemoryTier {
     }
 
     /// Remembers `blocks`, the blocks of `tag` from `first` on.
-    pub(crate) fn admit(&self, tag: ObjectTag, first: BlockIndex, blocks: &Blocks) {
+    pub(crate) fn admit(&self, tag: ObjectTag, first: BlockIndex, blocks: &Blocks, reason: Reason) {
         let mut slots = blocks.slots();
         for (group, set) in Group::covering(tag, first, blocks.count() as u64) {
             let mut eviction = self.eviction();
@@ -125,7 +125,7 @@ impl MemoryTier {
                 }
                 self.pool.keep(slot);
                 region.insert(bit, slot);
-                eviction.admit(slot, hash_of(group, bit), &Look(&self.pool));
+                eviction.admit(slot, hash_of(group, bit), reason, &Look(&self.pool));
             }
         }
     }
@@ -272,7 +272,7 @@ mod tests {
         let capacity = tier.capacity();
         for block in 0..capacity as u64 {
             let blocks = tier.try_take(1).unwrap().freeze();
-            tier.admit(TAG, BlockIndex(block), &blocks);
+            tier.admit(TAG, BlockIndex(block), &blocks, Reason::Asked);
         }
         let mut held = 0;
         tier.resident(TAG, capacity as u64, |_, set| held += set.count_ones());
@@ -290,7 +290,7 @@ mod tests {
         let readers: Vec<Blocks> = (0..tier.capacity() as u64)
             .map(|block| {
                 let blocks = tier.try_take(1).unwrap().freeze();
-                tier.admit(TAG, BlockIndex(block), &blocks);
+                tier.admit(TAG, BlockIndex(block), &blocks, Reason::Asked);
                 blocks
             })
             .collect();

@@ -3,7 +3,7 @@
 //! What memory knows is answered on the asking thread. The rest becomes a future that may be dropped at any
 //! time: requests that others wait for go on, requests nobody waits for are cancelled.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, SystemTime};
 
@@ -47,6 +47,8 @@ pub struct FileSystem {
     pub(crate) pages: OnceLock<Arc<dyn PageCache>>,
     /// The kernel may have pages of files that this process did not give it.
     pub(crate) has_strange_pages: AtomicBool,
+    /// Streams that are followed, over all files.
+    pub(crate) streams: Arc<AtomicUsize>,
     /// Of the files that are closed.
     pub(crate) ahead: Mutex<AheadSnapshot>,
 }
@@ -89,6 +91,7 @@ impl FileSystem {
             stale_handles: AtomicU64::new(0),
             pages: OnceLock::new(),
             has_strange_pages: AtomicBool::new(false),
+            streams: Arc::default(),
             ahead: Mutex::default(),
         })
     }

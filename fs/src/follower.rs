@@ -79,15 +79,18 @@ const TASKS_KEPT: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Follower {
     tracker: Mutex<Tracker>,
+    /// Streams of all followers.
+    streams: Arc<AtomicUsize>,
     tasks: Mutex<Vec<(StreamId, AbortHandle)>>,
     /// Handles open.
     handles: AtomicUsize,
 }
 
 impl Follower {
-    pub(crate) fn new(size: u64, config: &PrefetchConfig) -> Arc<Self> {
-        let tracker = Mutex::new(Tracker::new(size, config));
-        Arc::new(Self { tracker, tasks: Mutex::default(), handles: AtomicUsize::new(0) })
+    /// A follower of an object of `size` bytes, which counts its streams in `streams`.
+    pub(crate) fn new(size: u64, config: &PrefetchConfig, streams: &Arc<AtomicUsize>) -> Arc<Self> {
+        let (tracker, streams) = (Mutex::new(Tracker::new(size, config)), Arc::clone(streams));
+        Arc::new(Self { tracker, streams, tasks: Mutex::default(), handles: AtomicUsize::new(0) })
     }
 
     /// One more handle.
@@ -101,7 +104,9 @@ impl Follower {
             return None;
         }
         crate::lock(&self.tasks).drain(..).for_each(|(_, task)| task.abort());
-        Some(crate::lock(&self.tracker).close())
+        let mut tracker = crate::lock(&self.tracker);
+        self.streams.fetch_sub(tracker.active(), Ordering::Relaxed);
+        Some(tracker.close())
     }
 
     fn is_read(&self) -> bool {
@@ -116,7 +121,13 @@ impl Follower {
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return None,
         };
+        let before = tracker.active();
         let plan = tracker.observe(read);
+        match tracker.active() {
+            after if after > before => drop(self.streams.fetch_add(after - before, Ordering::Relaxed)),
+            after if after < before => drop(self.streams.fetch_sub(before - after, Ordering::Relaxed)),
+            _ => {}
+        }
         (!plan.is_empty()).then_some(plan)
     }
 
@@ -167,7 +178,9 @@ impl FileSystem {
     /// Does what follows from a read of `file`.
     pub(crate) fn follow(self: &Arc<Self>, file: &Arc<OpenFile>, range: ByteRange, waited: bool) {
         let paged = file.is_paged() && self.pages.get().is_some();
-        let Some(plan) = file.follower().observe(&Read { range, waited, paged }) else { return };
+        let streams = self.streams.load(Ordering::Relaxed).max(1) as u64;
+        let read = Read { range, waited, paged, share: self.cache.ahead_limit() / streams };
+        let Some(plan) = file.follower().observe(&read) else { return };
         if !plan.ended.is_empty() {
             file.follower().give_up(&plan.ended);
         }

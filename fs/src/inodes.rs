@@ -237,7 +237,7 @@ mod tests {
     use rfuse_config::PrefetchConfig;
 
     fn follower() -> Arc<Follower> {
-        Follower::new(1, &PrefetchConfig::default())
+        Follower::new(1, &PrefetchConfig::default(), &Arc::default())
     }
 
     #[test]

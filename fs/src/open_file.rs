@@ -82,7 +82,8 @@ impl FileSystem {
             return Err(FsError::IsADirectory);
         }
         let meta = node.state().meta.clone().ok_or(FsError::NotFound)?;
-        let (opening, follower) = node.open(&meta.version, || Follower::new(meta.size, &self.config.prefetch));
+        let (opening, follower) =
+            node.open(&meta.version, || Follower::new(meta.size, &self.config.prefetch, &self.streams));
         let keep_cache = match opening {
             Opening::Same => true,
             Opening::First => !self.has_strange_pages.load(Ordering::Relaxed),

@@ -11,6 +11,8 @@ pub struct Read {
     pub waited: bool,
     /// Whether the kernel keeps what it is given, so that giving it more than it asked for spares it requests.
     pub paged: bool,
+    /// Bytes that the stream it belongs to may be ahead of it at most: its share of what there is for all.
+    pub share: u64,
 }
 
 /// One stream of a tracker, for as long as it is followed. Numbers are not used again.

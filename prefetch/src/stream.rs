@@ -126,6 +126,7 @@ impl Stream {
         };
         // What is passed counts as read: the kernel does not tell of each page, and threads overtake each other.
         self.used += before - self.waiting().min(before);
+        self.window.bound(read.share);
         if read.waited {
             self.window.waited(self.run());
         }

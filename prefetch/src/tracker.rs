@@ -122,6 +122,11 @@ impl Tracker {
         }
     }
 
+    /// Streams followed now.
+    pub fn active(&self) -> usize {
+        self.streams.len()
+    }
+
     /// What has come of it so far.
     pub fn stats(&self) -> TrackerStats {
         self.streams.iter().fold(self.past, |sum, stream| TrackerStats {

@@ -23,6 +23,7 @@ const PIECE: (u64, u64) = (128 << 10, 4 << 20);
 pub(crate) struct Window {
     bytes: u64,
     most: u64,
+    share: u64,
     /// How far the stream has to come before another wait counts: those before were of the old width.
     grows_after: u64,
 }
@@ -30,12 +31,12 @@ pub(crate) struct Window {
 impl Window {
     /// A window that grows up to `most` bytes.
     pub(crate) fn new(most: u64) -> Self {
-        Self { bytes: LEAST.min(most), most, grows_after: 0 }
+        Self { bytes: LEAST.min(most), most, share: u64::MAX, grows_after: 0 }
     }
 
     /// Its width for a stream that has come `run` bytes.
     pub(crate) fn width(self, run: u64) -> u64 {
-        self.bytes.min(run.saturating_mul(TRUST)).max(PIECE.0.min(self.most))
+        self.bytes.min(run.saturating_mul(TRUST)).max(PIECE.0.min(self.most)).min(self.share)
     }
 
     /// Bytes of one request.
@@ -50,6 +51,11 @@ impl Window {
             self.bytes = (self.bytes * 2).min(self.most);
             self.grows_after = run + self.width(run) / 2;
         }
+    }
+
+    /// It may have `share` bytes at the moment.
+    pub(crate) fn bound(&mut self, share: u64) {
+        self.share = share;
     }
 
     /// It is to be wide enough for `bytes`, as far as it may.

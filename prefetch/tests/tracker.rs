@@ -34,7 +34,7 @@ impl Reader {
 
     fn ask(&mut self, offset: u64, length: u64, paged: bool) -> Plan {
         let range = ByteRange::at(offset, length);
-        let plan = self.tracker.observe(&Read { range, waited: !self.has(range), paged });
+        let plan = self.tracker.observe(&Read { range, waited: !self.has(range), paged, share: WINDOW });
         self.planned.extend(&plan.fetch);
         self.pushed.extend(plan.push);
         self.ended += plan.ended.len();
@@ -87,7 +87,12 @@ fn a_reader_who_never_waits_keeps_a_small_window() {
     let mut tracker = Tracker::new(1 << 40, &CONFIG);
     let mut frontier = 0;
     for offset in (0..64 * MIB).step_by(128 << 10) {
-        let plan = tracker.observe(&Read { range: ByteRange::at(offset, 128 * KIB), waited: false, paged: false });
+        let plan = tracker.observe(&Read {
+            range: ByteRange::at(offset, 128 * KIB),
+            waited: false,
+            paged: false,
+            share: WINDOW,
+        });
         frontier = plan.fetch.last().map_or(frontier, |it| it.end());
         assert!(frontier <= offset + MIB, "{frontier} at {offset}");
     }

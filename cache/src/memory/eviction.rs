@@ -9,6 +9,10 @@
 //! blocks wins its place after at most four looks at each old one. A hit only counts up in the slot itself,
 //! without any lock of this file's.
 //!
+//! A block that was fetched before anybody asked for it waits in a queue of its own, where its first reader finds
+//! it. Once read it is what a scan has passed, and the first to leave; unread it stays, up to half of the memory,
+//! since to let it go would be to fetch it twice. So a stream that is fetched ahead lives on its own past.
+//!
 //! Decided here, done elsewhere: this file knows slots as numbers and asks how they stand.
 
 use crate::memory::ghost::Ghost;
@@ -31,19 +35,35 @@ enum Place {
     Out = 0,
     Short = 1,
     Long = 2,
+    Ahead = 3,
 }
 
-/// Both queues, and the names of those who left.
+/// Why a block came.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Reason {
+    /// Somebody asked for it, and has it.
+    Asked,
+    /// Somebody will.
+    Ahead,
+}
+
+/// Blocks fetched ahead that are looked at for each that has to leave. Unread ones among them go to the end.
+const LOOKS: u32 = 8;
+
+/// The queues, and the names of those who left.
 #[derive(Debug)]
 pub(crate) struct Eviction {
     short: Queue,
     long: Queue,
+    ahead: Queue,
     ghost: Ghost,
     links: Links,
     /// Blocks the short queue may hold before its front is looked at first.
     short_limit: u32,
     /// Blocks the long queue has while the short one is full.
     long_limit: u32,
+    /// Blocks fetched ahead that may wait for their reader.
+    ahead_limit: u32,
 }
 
 impl Eviction {
@@ -52,10 +72,12 @@ impl Eviction {
         Self {
             short: Queue::default(),
             long: Queue::default(),
+            ahead: Queue::default(),
             ghost: Ghost::new(slots),
             links: Links::new(slots),
             short_limit: (slots / 10).max(1),
             long_limit: slots - (slots / 10).max(1),
+            ahead_limit: (slots / 2).max(1),
         }
     }
 
@@ -65,9 +87,13 @@ impl Eviction {
     }
 
     /// A block remembered by `hash` came into `slot`, which is in no queue.
-    pub(crate) fn admit(&mut self, slot: u32, hash: u64, residents: &impl Residents) {
+    pub(crate) fn admit(&mut self, slot: u32, hash: u64, reason: Reason, residents: &impl Residents) {
         let returns = self.ghost.take(hash);
-        let place = if returns && self.long_gives_way(residents) { Place::Long } else { Place::Short };
+        let place = match reason {
+            _ if returns && self.long_gives_way(residents) => Place::Long,
+            Reason::Asked => Place::Short,
+            Reason::Ahead => Place::Ahead,
+        };
         self.push(place, slot);
     }
 
@@ -96,6 +122,7 @@ impl Eviction {
             Place::Out => return,
             Place::Short => self.short.unlink(&mut self.links, slot),
             Place::Long => self.long.unlink(&mut self.links, slot),
+            Place::Ahead => self.ahead.unlink(&mut self.links, slot),
         }
         self.links.set_place(slot, Place::Out);
     }
@@ -103,6 +130,10 @@ impl Eviction {
     /// The slot whose block leaves next; none if all of them are busy.
     pub(crate) fn victim(&mut self, residents: &impl Residents) -> Option<u32> {
         // Each block is met at most once for each use that is remembered of it, and once more.
+        let left = self.try_ahead(residents);
+        if left.is_some() {
+            return left;
+        }
         let mut patience = 4 * (u64::from(self.short.length) + u64::from(self.long.length));
         while patience > 0 {
             patience -= 1;
@@ -114,6 +145,26 @@ impl Eviction {
         }
         // Everything that is looked at first is busy: whoever can leave, leaves.
         self.any_idle(residents)
+    }
+
+    fn try_ahead(&mut self, residents: &impl Residents) -> Option<u32> {
+        for _ in 0..LOOKS.min(self.ahead.length) {
+            let slot = self.pop(Place::Ahead)?;
+            match residents.standing(slot) {
+                Standing::Idle(0) if self.ahead.length >= self.ahead_limit => return Some(slot),
+                Standing::Idle(1) => {
+                    self.ghost.insert(residents.hash(slot));
+                    return Some(slot);
+                }
+                Standing::Idle(0) | Standing::Busy => self.push(Place::Ahead, slot),
+                // Read again: it is worth as much as one that was asked for and read again.
+                Standing::Idle(_) => {
+                    residents.age(slot, 1);
+                    self.push(Place::Short, slot);
+                }
+            }
+        }
+        None
     }
 
     fn try_short(&mut self, residents: &impl Residents) -> Option<u32> {
@@ -147,21 +198,33 @@ impl Eviction {
 
     fn any_idle(&mut self, residents: &impl Residents) -> Option<u32> {
         let is_idle = |slot: &u32| matches!(residents.standing(*slot), Standing::Idle(_));
-        let slot = self.short.iter(&self.links).chain(self.long.iter(&self.links)).find(is_idle)?;
+        let slot = self
+            .short
+            .iter(&self.links)
+            .chain(self.long.iter(&self.links))
+            .chain(self.ahead.iter(&self.links))
+            .find(is_idle)?;
         self.remove(slot);
         Some(slot)
     }
 
     fn pop(&mut self, place: Place) -> Option<u32> {
-        let queue = if place == Place::Short { &mut self.short } else { &mut self.long };
+        let queue = match place {
+            Place::Ahead => &self.ahead,
+            Place::Long => &self.long,
+            Place::Short | Place::Out => &self.short,
+        };
         let slot = queue.first.checked_sub(1)?;
-        queue.unlink(&mut self.links, slot);
-        self.links.set_place(slot, Place::Out);
+        self.remove(slot);
         Some(slot)
     }
 
     fn push(&mut self, place: Place, slot: u32) {
-        let queue = if place == Place::Short { &mut self.short } else { &mut self.long };
+        let queue = match place {
+            Place::Ahead => &mut self.ahead,
+            Place::Long => &mut self.long,
+            Place::Short | Place::Out => &mut self.short,
+        };
         queue.push_back(&mut self.links, slot);
         self.links.set_place(slot, place);
     }
@@ -189,6 +252,7 @@ impl Links {
         match self.places[slot as usize] {
             1 => Place::Short,
             2 => Place::Long,
+            3 => Place::Ahead,
             _ => Place::Out,
         }
     }
@@ -271,12 +335,12 @@ mod tests {
         #[test]
         fn a_victim_is_resident_idle_and_leaves_once(
             slots in 1u32..40,
-            steps in proptest::collection::vec((0u8..5, 0u64..60), 1..500),
+            steps in proptest::collection::vec((0u8..5, 0u64..60, any::<bool>()), 1..500),
         ) {
             let memory = Memory::default();
             let mut eviction = Eviction::new(slots);
             let mut unused: VecDeque<u32> = (0..slots).collect();
-            for (what, key) in steps {
+            for (what, key, ahead) in steps {
                 let slot = memory.blocks.borrow().iter().find(|(_, block)| block.0 == key).map(|(&slot, _)| slot);
                 match (what, slot) {
                     (0, Some(slot)) => memory.blocks.borrow_mut().get_mut(&slot).unwrap().2 ^= 1,
@@ -302,13 +366,15 @@ mod tests {
                         }
                         let slot = unused.pop_front().unwrap();
                         memory.blocks.borrow_mut().insert(slot, (key, 0, 0));
-                        eviction.admit(slot, memory.hash(slot), &memory);
+                        let reason = if ahead { Reason::Ahead } else { Reason::Asked };
+                        eviction.admit(slot, memory.hash(slot), reason, &memory);
                     }
                 }
-                let queued = eviction.short.length + eviction.long.length;
+                let queued = eviction.short.length + eviction.long.length + eviction.ahead.length;
                 prop_assert_eq!(queued as usize, memory.blocks.borrow().len());
                 prop_assert_eq!(eviction.short.iter(&eviction.links).count() as u32, eviction.short.length);
                 prop_assert_eq!(eviction.long.iter(&eviction.links).count() as u32, eviction.long.length);
+                prop_assert_eq!(eviction.ahead.iter(&eviction.links).count() as u32, eviction.ahead.length);
             }
         }
     }
@@ -337,9 +403,45 @@ mod tests {
                 at.remove(&block.0);
             }
             at.insert(key, slot);
-            eviction.admit(slot, memory.hash(slot), &memory);
+            eviction.admit(slot, memory.hash(slot), Reason::Asked, &memory);
         }
         (hits, steps)
+    }
+
+    #[test]
+    fn a_stream_fetched_ahead_lives_on_its_own_past() {
+        let memory = Memory::default();
+        let mut eviction = Eviction::new(1000);
+        let mut come = |slot: u32, key: u64, uses: u32, reason| {
+            memory.blocks.borrow_mut().insert(slot, (key, uses, 0));
+            eviction.admit(slot, memory.hash(slot), reason, &memory);
+        };
+        (0..600).for_each(|slot| come(slot, slot.into(), 1, Reason::Asked));
+        (600..1000).for_each(|slot| come(slot, slot.into(), 0, Reason::Ahead));
+        // The reader stays 300 blocks behind what is fetched.
+        for block in 1000..20_000u64 {
+            let read = block - 300;
+            let found = memory.blocks.borrow_mut().values_mut().find(|it| it.0 == read).map(|it| it.1 = 1);
+            assert!(block < 1300 || found.is_some(), "block {read} left before it was read");
+            let victim = eviction.victim(&memory).unwrap();
+            memory.blocks.borrow_mut().insert(victim, (block, 0, 0));
+            eviction.admit(victim, memory.hash(victim), Reason::Ahead, &memory);
+        }
+        let kept = memory.blocks.borrow().values().filter(|it| it.0 < 600).count();
+        assert!(kept >= 590, "{kept} of 600 that others use are still there");
+    }
+
+    #[test]
+    fn what_nobody_comes_for_leaves_when_it_is_half_of_all() {
+        let memory = Memory::default();
+        let mut eviction = Eviction::new(1000);
+        for slot in 0..1000 {
+            memory.blocks.borrow_mut().insert(slot, (slot.into(), 0, 0));
+            let reason = if slot < 400 { Reason::Asked } else { Reason::Ahead };
+            eviction.admit(slot, memory.hash(slot), reason, &memory);
+        }
+        let left: Vec<u32> = (0..150).map(|_| eviction.victim(&memory).unwrap()).collect();
+        assert!(left.iter().filter(|&&slot| slot >= 400).count() >= 100, "{left:?}");
     }
 
     #[test]

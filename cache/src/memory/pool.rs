@@ -332,6 +332,15 @@ impl Blocks {
         shared
     }
 
+    /// Counts a use of each block that has none yet.
+    pub(crate) fn touch(&self) {
+        for slot in self.slots() {
+            let state = &self.pool.slots[slot as usize].state;
+            let _ =
+                state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| (now & USES == 0).then_some(now + USE));
+        }
+    }
+
     /// Appends the blocks of `other`, of the same pool.
     pub(crate) fn append(&mut self, mut other: Self) {
         assert!(Arc::ptr_eq(&self.pool, &other.pool), "blocks of one pool stay together");
