@@ -71,6 +71,14 @@ impl Clock {
         }
     }
 
+    /// Time since it began.
+    pub(crate) fn elapsed(&self) -> Duration {
+        match self {
+            Self::System(begin) => begin.elapsed(),
+            Self::Manual(milliseconds) => Duration::from_millis(milliseconds.load(Ordering::SeqCst)),
+        }
+    }
+
     /// Moves a manual clock on; a system clock moves by itself.
     pub fn advance(&self, by: Duration) {
         if let Self::Manual(milliseconds) = self {

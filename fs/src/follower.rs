@@ -66,6 +66,13 @@ impl AheadSnapshot {
     }
 }
 
+/// Whether a read has to wait.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Waits {
+    Not,
+    ForStore,
+}
+
 /// Bytes pushed in one go: the kernel copies as fast from 64 KiB on, and each piece holds its blocks in memory.
 const PUSHED_AT_ONCE: u64 = 512 << 10;
 
@@ -176,9 +183,11 @@ impl FileSystem {
     }
 
     /// Does what follows from a read of `file`.
-    pub(crate) fn follow(self: &Arc<Self>, file: &Arc<OpenFile>, range: ByteRange, waited: bool) {
+    pub(crate) fn follow(self: &Arc<Self>, file: &Arc<OpenFile>, range: ByteRange, waits: Waits) {
         let paged = file.is_paged() && self.pages.get().is_some();
         let streams = self.streams.load(Ordering::Relaxed).max(1) as u64;
+        // Only who waits needs to know the time.
+        let waited = (waits == Waits::ForStore).then(|| self.clock.elapsed());
         let read = Read { range, waited, paged, share: self.cache.ahead_limit() / streams };
         let Some(plan) = file.follower().observe(&read) else { return };
         if !plan.ended.is_empty() {

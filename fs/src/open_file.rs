@@ -15,7 +15,7 @@ use rfuse_store::StoreErrorKind;
 use crate::child::{FileMeta, What};
 use crate::counters::Count;
 use crate::expiry::Moment;
-use crate::follower::Follower;
+use crate::follower::{Follower, Waits};
 use crate::inodes::{Node, Opening};
 use crate::{Answer, Attr, FileSystem, FsError, Handle, Inode, Opened, Via};
 
@@ -119,12 +119,12 @@ impl FileSystem {
             match self.cache.try_read(&file.object, range) {
                 Some(slices) => {
                     self.counters.add(Count::ReadReady);
-                    self.follow(file, range, false);
+                    self.follow(file, range, Waits::Not);
                     Answer::Ready(Ok(slices))
                 }
                 None if self.is_unanswered(file) => Answer::Ready(Err(FsError::Deadline(self.config.deadline))),
                 None => {
-                    self.follow(file, range, true);
+                    self.follow(file, range, Waits::ForStore);
                     let wait = Wait { fs: Arc::clone(self), file: Arc::clone(file), since: self.clock.now() };
                     Answer::Pending(Box::pin(async move { wait.fs.read_missing(&wait.file, range).await }))
                 }

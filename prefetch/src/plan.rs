@@ -1,5 +1,7 @@
 //! What goes into a tracker and what comes out of it.
 
+use std::time::Duration;
+
 use rfuse_block::ByteRange;
 
 /// One read, as a program or its kernel asked for it.
@@ -7,8 +9,8 @@ use rfuse_block::ByteRange;
 pub struct Read {
     /// The bytes asked for, clamped to the object.
     pub range: ByteRange,
-    /// Whether memory lacked some of them.
-    pub waited: bool,
+    /// When it came, since a fixed moment, if memory lacked some of them and it has to wait.
+    pub waited: Option<Duration>,
     /// Whether the kernel keeps what it is given, so that giving it more than it asked for spares it requests.
     pub paged: bool,
     /// Bytes that the stream it belongs to may be ahead of it at most: its share of what there is for all.

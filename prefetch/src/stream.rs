@@ -127,8 +127,8 @@ impl Stream {
         // What is passed counts as read: the kernel does not tell of each page, and threads overtake each other.
         self.used += before - self.waiting().min(before);
         self.window.bound(read.share);
-        if read.waited {
-            self.window.waited(self.run());
+        if let Some(now) = read.waited {
+            self.window.waited(self.run(), now);
         }
         self.window.holds(2 * range.length());
     }

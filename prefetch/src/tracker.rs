@@ -156,7 +156,7 @@ impl Tracker {
             return Some(self.stream(pattern, if pattern == Pattern::Forward { (start, end) } else { (end, start) }));
         }
         // What memory answers needs no help, and most of it is chance.
-        let progression = if read.waited { self.progressions.note(read.range)? } else { return None };
+        let progression = if read.waited.is_some() { self.progressions.note(read.range)? } else { return None };
         let needed = if self.is_noisy() { PROGRESSION.1 } else { PROGRESSION.0 };
         if progression.reads < needed {
             return None;
