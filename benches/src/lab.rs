@@ -14,14 +14,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use tempfile::TempDir;
 
-pub use fio::{FioResult, Outstanding, PageCache, RandomRead};
-pub use mount::{AbortHandle, Mount};
+pub use fio::{FioResult, InOrder, Outstanding, PageCache, RandomRead, SequentialRead, Streamed};
+pub use mount::{AbortHandle, Mount, raise_read_ahead};
 pub use process::Process;
 
 use crate::client::control;
 use crate::null;
 use crate::raw::Outcome;
 use crate::server::Stats;
+use crate::stream;
 
 /// How the mounts reach the load server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
@@ -73,6 +74,11 @@ pub mod objects {
     pub const COLD: (&str, u64) = ("cold", 64 << 30);
     /// Fits every cache.
     pub const HOT: (&str, u64) = ("hot", 64 << 20);
+    /// Four drive logs, each read from beginning to end; together as long as one that is read alone.
+    pub const LOGS: [(&str, u64); 4] =
+        [("log-0", 512 << 20), ("log-1", 512 << 20), ("log-2", 512 << 20), ("log-3", 512 << 20)];
+    /// One drive log.
+    pub const LONG_LOG: (&str, u64) = ("log", 2 << 30);
 }
 
 impl Lab {
@@ -85,7 +91,8 @@ impl Lab {
         let bench = std::env::current_exe()?;
         let mut command = Command::new(&bench);
         command.arg("serve");
-        for (name, size) in [objects::SMALL, objects::MEDIUM, objects::HUGE, objects::COLD, objects::HOT] {
+        let singles = [objects::SMALL, objects::MEDIUM, objects::HUGE, objects::COLD, objects::HOT, objects::LONG_LOG];
+        for (name, size) in singles.into_iter().chain(objects::LOGS) {
             command.arg("--object").arg(format!("objects/{name}={size}"));
         }
         let (files, directories, small) = extent.pick((5000, 1111, 2000), (100, 111, 50));
@@ -191,15 +198,36 @@ impl Lab {
     /// # Errors
     /// It is not there within 20 s.
     pub fn mount_null(&self, size: u64) -> anyhow::Result<Mount> {
+        self.mount_null_with(size, size, "4KiB")
+    }
+
+    /// Mounts the null file system with a file of `size` bytes over `memory`, and the kernel's read-ahead.
+    ///
+    /// # Errors
+    /// It is not there within 20 s.
+    pub fn mount_null_with(&self, size: u64, memory: u64, read_ahead: &str) -> anyhow::Result<Mount> {
         let dir = self.scratch("mount-null");
         let mut command = Command::new(&self.bench);
-        command.arg("null").arg(&dir).args(["--size", &size.to_string(), "--memory", &size.to_string()]);
+        command.arg("null").arg(&dir).args(["--size", &size.to_string(), "--memory", &memory.to_string()]);
+        command.args(["--read-ahead", read_ahead]);
         Mount::start(&mut command, &dir, &self.scratch("null.log"))
     }
 
     /// The null file system's file.
     pub fn null_path(mount: &Mount) -> PathBuf {
         mount.path(null::NAME)
+    }
+
+    /// Streams `size` bytes of the long log with the plain pooled client, 1 MiB a GET, `outstanding` at once.
+    ///
+    /// # Errors
+    /// It fails or takes more than two minutes.
+    pub fn stream(&self, size: u64, outstanding: usize) -> anyhow::Result<stream::Streamed> {
+        let mut command = Command::new(&self.bench);
+        command.arg("stream").arg(self.address.to_string()).arg(format!("objects/{}", objects::LONG_LOG.0));
+        command.args(["--size", &size.to_string(), "--piece", "1MiB", "--outstanding", &outstanding.to_string()]);
+        let mut process = Process::start(&mut command, &self.scratch("stream.json"))?;
+        Ok(serde_json::from_str(&process.finish(Duration::from_secs(120))?)?)
     }
 
     /// Starts the raw client on the cold object.

@@ -9,6 +9,7 @@ mod hits;
 mod memory_cap;
 mod outstanding;
 mod reopen;
+mod sequential;
 mod small_files;
 mod walk;
 
@@ -32,7 +33,7 @@ pub struct Group {
 }
 
 /// All of them, in the order in which they run.
-pub const GROUPS: [Group; 12] = [
+pub const GROUPS: [Group; 13] = [
     Group { name: "random", measure: amplification::random },
     Group { name: "mmap", measure: amplification::mapped },
     Group { name: "cold-cpu", measure: cold_cpu::measure },
@@ -40,6 +41,7 @@ pub const GROUPS: [Group; 12] = [
     Group { name: "hits", measure: hits::measure },
     Group { name: "reopen", measure: reopen::measure },
     Group { name: "descriptors", measure: descriptors::measure },
+    Group { name: "sequential", measure: sequential::measure },
     Group { name: "find", measure: walk::measure },
     Group { name: "small-files", measure: small_files::measure },
     Group { name: "memory", measure: memory_cap::measure },

@@ -156,7 +156,7 @@ mod tests {
             window.waited(step * 64 * MIB, Duration::from_micros(1000 * step - step * step / 2));
         }
         assert!(window.width(1 << 40) <= 32 * MIB);
-        assert_eq!(window.width(MIB), 4 * MIB);
+        assert_eq!(window.width(MIB), 2 * MIB);
         window.bound(5 * MIB);
         assert_eq!(window.width(1 << 40), 5 * MIB);
         (0..20).for_each(|_| window.refused());

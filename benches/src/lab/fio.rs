@@ -1,6 +1,6 @@
 //! fio, with the job files of this room.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -12,6 +12,9 @@ use super::process::Process;
 
 /// The job file of every random-read measurement; what differs comes through the environment.
 const RANDOM_READ: &str = include_str!("../../fio/random-read.fio");
+
+/// The job file of every measurement of streaming.
+const SEQUENTIAL_READ: &str = include_str!("../../fio/sequential-read.fio");
 
 /// How reads are outstanding.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -110,5 +113,83 @@ impl RandomRead<'_> {
         };
         ensure!(result.reads > 0, "fio read nothing");
         Ok(result)
+    }
+}
+
+/// How a program reads in order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum InOrder {
+    /// `read` of 1 MiB around the page cache.
+    Direct,
+    /// `read` of 1 MiB through it.
+    Large,
+    /// `read` of 4 KiB through it.
+    Small,
+    /// Faults in a mapping.
+    Mapped,
+}
+
+/// Files that are read from beginning to end at once, a job each.
+#[derive(Clone, Debug)]
+pub struct SequentialRead {
+    /// The files.
+    pub paths: Vec<PathBuf>,
+    /// How.
+    pub how: InOrder,
+    /// Bytes of each.
+    pub size: u64,
+}
+
+/// What came of it.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Streamed {
+    /// Bytes read.
+    pub bytes: u64,
+    /// Bytes a second.
+    pub rate: f64,
+}
+
+impl SequentialRead {
+    /// Starts it, to be finished later: something else is measured beside it.
+    ///
+    /// # Errors
+    /// fio cannot be started.
+    pub fn start(&self, lab: &Lab) -> anyhow::Result<Process> {
+        let file = lab.scratch("sequential-read.fio");
+        std::fs::write(&file, SEQUENTIAL_READ)?;
+        let (engine, block, direct) = match self.how {
+            InOrder::Direct => ("psync", "1m", "1"),
+            InOrder::Large => ("psync", "1m", "0"),
+            InOrder::Small => ("psync", "4k", "0"),
+            InOrder::Mapped => ("mmap", "4k", "0"),
+        };
+        let mut command = Command::new("fio");
+        command.args(["--output-format=json", "--readonly"]).arg(&file);
+        for (number, path) in self.paths.iter().enumerate() {
+            command.arg(format!("--name=reader{number}")).arg(format!("--filename={}", path.display()));
+        }
+        command.envs([("ENGINE", engine), ("BLOCK", block), ("DIRECT", direct)]).env("SIZE", self.size.to_string());
+        Process::start(command.current_dir(lab.dir()), &lab.scratch("sequential.json")).context("cannot start fio")
+    }
+
+    /// Runs it.
+    ///
+    /// # Errors
+    /// fio fails, reads less than all, or needs more than two minutes.
+    pub fn run(&self, lab: &Lab) -> anyhow::Result<Streamed> {
+        self.finish(&mut self.start(lab)?)
+    }
+
+    /// Waits for one that was started.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn finish(&self, process: &mut Process) -> anyhow::Result<Streamed> {
+        let text = process.finish(Duration::from_secs(120))?;
+        let json: Value = serde_json::from_str(&text[text.find('{').context("fio said nothing")?..])?;
+        let read = &json["jobs"][0]["read"];
+        let bytes = read["io_bytes"].as_u64().unwrap_or(0);
+        ensure!(bytes == self.size * self.paths.len() as u64, "fio read {bytes} bytes only");
+        Ok(Streamed { bytes, rate: bytes as f64 / (read["runtime"].as_f64().unwrap_or(0.0) / 1000.0).max(1e-3) })
     }
 }

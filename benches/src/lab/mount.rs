@@ -92,6 +92,15 @@ impl Drop for Mount {
     }
 }
 
+/// Lets the kernel read ahead `kib` KiB on `mount`, in files opened from now on.
+///
+/// # Errors
+/// Not root, or no such mount.
+pub fn raise_read_ahead(mount: &Mount, kib: u32) -> anyhow::Result<()> {
+    let file = format!("/sys/class/bdi/0:{}/read_ahead_kb", mount.connection);
+    std::fs::write(&file, kib.to_string()).with_context(|| format!("cannot write {file}"))
+}
+
 /// Fails every request of a mount.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AbortHandle {
