@@ -187,9 +187,12 @@ impl SequentialRead {
     pub fn finish(&self, process: &mut Process) -> anyhow::Result<Streamed> {
         let text = process.finish(Duration::from_secs(120))?;
         let json: Value = serde_json::from_str(&text[text.find('{').context("fio said nothing")?..])?;
-        let read = &json["jobs"][0]["read"];
-        let bytes = read["io_bytes"].as_u64().unwrap_or(0);
+        // Jobs that begin on the command line are reported each.
+        let jobs = json["jobs"].as_array().context("fio reports no jobs")?;
+        let number = |word: &str| jobs.iter().map(|job| job["read"][word].as_u64().unwrap_or(0)).collect::<Vec<_>>();
+        let (bytes, milliseconds) = (number("io_bytes").iter().sum(), number("runtime").into_iter().max());
         ensure!(bytes == self.size * self.paths.len() as u64, "fio read {bytes} bytes only");
-        Ok(Streamed { bytes, rate: bytes as f64 / (read["runtime"].as_f64().unwrap_or(0.0) / 1000.0).max(1e-3) })
+        let seconds = milliseconds.unwrap_or(0).max(1) as f64 / 1000.0;
+        Ok(Streamed { bytes, rate: bytes as f64 / seconds })
     }
 }
