@@ -42,6 +42,9 @@ pub struct Abilities {
     /// Names that no path can say are kept apart or refused. Not by a server that keeps objects as files and
     /// takes `a//b` for `a/b`: what has left us in two requests it makes one of.
     pub holds_or_refuses_odd_paths: bool,
+    /// An object and what lies below its name are both listed, or the second is refused (not MinIO, which takes it
+    /// and lists it no more).
+    pub lists_below_objects: bool,
     /// Kinds of error by which it refuses a name it cannot hold; `BadName` should do.
     pub name_refusals: Vec<StoreErrorKind>,
 }
@@ -56,6 +59,7 @@ impl Default for Abilities {
             copies_parts: true,
             part_min: 1,
             holds_or_refuses_odd_paths: true,
+            lists_below_objects: true,
             name_refusals: vec![StoreErrorKind::BadName],
         }
     }

@@ -251,7 +251,7 @@ impl Store for S3Store {
     ) -> Result<Version, StoreError> {
         let asked = writing(Operation::Copy, condition);
         let source = self.source_value(source)?;
-        self.check_target(target, condition).await?;
+        self.check_target(Operation::Copy, target, condition).await?;
         let fill = |headers: &mut http::HeaderMap| {
             headers.insert(X_AMZ_COPY_SOURCE.clone(), source.clone());
             insert_condition(Operation::Copy, condition, headers)
@@ -262,6 +262,9 @@ impl Store for S3Store {
 
     async fn delete(&self, key: &ObjectKey, version: Option<&Version>) -> Result<(), StoreError> {
         let asked = Asked::plain(Operation::Delete);
+        if let Some(version) = version.filter(|_| !self.wire.bucket.is_of_aws()) {
+            self.check_target(Operation::Delete, key, &Precondition::Matches(version.clone())).await?;
+        }
         let fill = |headers: &mut http::HeaderMap| {
             if let Some(version) = version {
                 headers.insert(IF_MATCH, version_value(Operation::Delete, version)?);
@@ -273,13 +276,19 @@ impl Store for S3Store {
 }
 
 impl S3Store {
-    /// Looks before a conditional copy: AWS checks the condition itself, but servers that do not know it for
-    /// copies would overwrite without a word. With those, a write between the look and the copy is lost.
-    async fn check_target(&self, target: &ObjectKey, condition: &Precondition) -> Result<(), StoreError> {
+    /// Looks before a conditional copy or deletion: AWS checks the condition itself, but servers that do not know
+    /// it there (versitygw 1.8 for copies, MinIO for deletions) would go ahead without a word. With those, a write
+    /// between the look and the call is lost.
+    async fn check_target(
+        &self,
+        operation: Operation,
+        target: &ObjectKey,
+        condition: &Precondition,
+    ) -> Result<(), StoreError> {
         if *condition == Precondition::None {
             return Ok(());
         }
-        let refuse = |kind, text: &str| Err(StoreError::new(kind, Operation::Copy, text).about(target));
+        let refuse = |kind, text: &str| Err(StoreError::new(kind, operation, text).about(target));
         match (condition, self.head(target).await) {
             (Precondition::Absent, Ok(_)) => refuse(StoreErrorKind::Exists, "the object exists already"),
             (Precondition::Matches(wanted), Ok(meta)) if meta.version != *wanted => {

@@ -59,6 +59,7 @@ async fn s3() -> Option<Subject> {
         part_min: 5 << 20,
         // The gateway keeps objects as files: `n/x` below the object `n` is a conflict to it.
         holds_or_refuses_odd_paths: false,
+        lists_below_objects: !Server::is_minio(),
         name_refusals: vec![StoreErrorKind::BadName, StoreErrorKind::Exists],
         ..Abilities::default()
     };

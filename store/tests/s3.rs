@@ -1,10 +1,11 @@
 //! The S3 store against a real server that checks signatures and preconditions.
 //!
-//! Written for versitygw 1.8.0, which keeps objects as files and therefore cannot show what S3 does with every
-//! name: it stores `a//b` as `a/b`, `./x` and `/x` as `x` and `a/../b` as `b`, refuses `dir/` with a body, `dir/x`
-//! beside an object `dir`, NUL, and names with more than 255 bytes between slashes, and lists control
-//! characters as U+FFFD. It also knows neither `encoding-type` nor conditions on CopyObject. That our side reads
-//! such names exactly is shown by `odd_names.rs`, and what it sends by the store's unit tests.
+//! Run against versitygw 1.8.0, and against MinIO (`cargo xtask test --s3 minio`). Written for the first, which keeps
+//! objects as files and therefore cannot show what S3 does with every name: it stores `a//b` as `a/b`, `./x` and
+//! `/x` as `x` and `a/../b` as `b`, refuses `dir/` with a body, `dir/x` beside an object `dir`, NUL, and names with
+//! more than 255 bytes between slashes, and lists control characters as U+FFFD. It also knows neither
+//! `encoding-type` nor conditions on CopyObject. That our side reads such names exactly is shown by `odd_names.rs`,
+//! and what it sends by the store's unit tests.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -71,11 +71,12 @@ fn report(outcome: Result<()>) {
 
 fn test_binaries(options: &Options, tally: &mut Tally) -> Result<()> {
     tools::fuse()?;
-    tools::debian(&[("fio", "fio")])?;
+    tools::debian(&[("fio", "fio"), ("openssl", "openssl")])?;
     let python = tools::python()?;
     let azurite = Server::azurite()?;
+    let (azurite_tls, certificate) = Server::azurite_with_tls()?;
     let s3 = Server::s3(options.s3, S3_KEY, S3_SECRET)?;
-    step("servers", format_args!("Azurite {}, S3 {}", azurite.url, s3.url));
+    step("servers", format_args!("Azurite {} and {}, S3 {}", azurite.url, azurite_tls.url, s3.url));
     let sanity = tools::csi_sanity()?;
     let mut tests = cargo(&["test", "--no-fail-fast"]);
     match &options.package {
@@ -85,7 +86,10 @@ fn test_binaries(options: &Options, tally: &mut Tally) -> Result<()> {
     tests
         .arg("--all-features")
         .env("RFUSE_TEST_AZURITE", &azurite.url)
+        .env("RFUSE_TEST_AZURITE_TLS", &azurite_tls.url)
+        .env("RFUSE_TEST_AZURITE_CA", &certificate)
         .env("RFUSE_TEST_S3", &s3.url)
+        .env("RFUSE_TEST_S3_SERVER", options.s3.name())
         .env("RFUSE_TEST_S3_KEY", S3_KEY)
         .env("RFUSE_TEST_S3_SECRET", S3_SECRET)
         .env("RFUSE_TEST_S3_BUCKET", &s3.bucket)

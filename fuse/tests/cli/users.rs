@@ -72,3 +72,26 @@ fn allow_other_needs_a_line_of_the_machine() {
     let said = shell.fail(8, &["mount", "--allow-other", &shell.source(), text(&shell.folder("mnt"))]);
     assert!(said.contains("user_allow_other into /etc/fuse.conf"), "{said}");
 }
+
+#[test]
+fn allow_other_lets_others_in_where_the_machine_allows_it() {
+    if !can_mount() {
+        return;
+    }
+    if !std::path::Path::new("/etc/fuse.conf").exists() {
+        eprintln!("SKIPPED: this machine has no /etc/fuse.conf to put another over");
+        return;
+    }
+    let namespace = Namespace::of_everyone_and(
+        "conf=$(mktemp)\nchmod 644 $conf\necho user_allow_other > $conf\nmount --bind $conf /etc/fuse.conf\nrm $conf",
+    );
+    let shell = Shell::of(SOMEBODY, namespace.wrapper());
+    let mounted = Mounted::of(&shell, &shell.source(), &["--allow-other"]);
+    let mut other = std::process::Command::new(&namespace.wrapper()[0]);
+    let id = SOMEBODY_ELSE.to_string();
+    other.args(&namespace.wrapper()[1..]).args(["setpriv", "--reuid", &id, "--regid", &id, "--clear-groups", "cat"]);
+    // Who else may go into the folder that the mount lies in.
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(mounted.dir.parent().unwrap(), open).unwrap();
+    assert_eq!(other.arg(mounted.path("a.txt")).output().unwrap().stdout, b"hello");
+}

@@ -56,6 +56,12 @@ impl Bucket {
         &self.region
     }
 
+    /// Whether it is AWS itself that answers, and not a relative.
+    pub(super) fn is_of_aws(&self) -> bool {
+        let host = self.authority.host();
+        host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn")
+    }
+
     /// Whether TLS protects what is sent.
     pub(super) fn is_encrypted(&self) -> bool {
         self.scheme == Scheme::HTTPS

@@ -109,11 +109,11 @@ fn by_code(asked: Asked, document: &Document) -> Option<(StoreErrorKind, String)
         "PermanentRedirect" | "TemporaryRedirect" | "Redirect" => {
             (Kind::WrongEndpoint, "the bucket is reached at another endpoint; check region and endpoint")
         }
-        "KeyTooLongError" | "InvalidURI" | "InvalidBucketName" | "InvalidObjectName" => {
+        "KeyTooLongError" | "InvalidURI" | "InvalidBucketName" | "InvalidObjectName" | "XMinioInvalidObjectName" => {
             (Kind::BadName, "the store cannot hold this name")
         }
         // Gateways that keep objects as files.
-        "ObjectParentIsFile" | "ExistingObjectIsDirectory" | "DirectoryObjectContainsData" => {
+        "ObjectParentIsFile" | "ExistingObjectIsDirectory" | "DirectoryObjectContainsData" | "XMinioParentIsObject" => {
             (Kind::BadName, "the store keeps objects as files, and another object makes this name impossible")
         }
         "NotImplemented" | "MethodNotAllowed" => (Kind::Unsupported, "the store cannot do this"),

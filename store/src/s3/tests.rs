@@ -224,6 +224,20 @@ async fn a_conditional_copy_does_not_overwrite_where_the_server_would() {
 }
 
 #[tokio::test]
+async fn a_conditional_deletion_looks_first_where_the_server_might_not() {
+    let there =
+        "HTTP/1.1 200 OK\r\nETag: \"v1\"\r\nContent-Length: 5\r\nLast-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n";
+    let server = OddServer::answering(&[there]).await;
+    let error = store_at(&server).await.delete(&"k".into(), Some(&Version::new("\"v0\""))).await.unwrap_err();
+    assert_eq!((error.kind, error.operation), (StoreErrorKind::Changed, Operation::Delete));
+    assert_eq!(server.requests().len(), 1, "only looked: {:?}", server.requests());
+    let server = OddServer::answering(&[there, "HTTP/1.1 204 No Content\r\n\r\n"]).await;
+    store_at(&server).await.delete(&"k".into(), Some(&Version::new("\"v1\""))).await.unwrap();
+    let request = &server.requests()[1];
+    assert!(request.starts_with("DELETE ") && header(request, "if-match") == Some("\"v1\""), "{request}");
+}
+
+#[tokio::test]
 async fn a_changed_file_is_tested_then_used_on_the_open_connection() {
     let page = answer("200 OK", "", "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>");
     let denied = refused("403 Forbidden", "AccessDenied");

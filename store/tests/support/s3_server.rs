@@ -30,6 +30,12 @@ impl Server {
         Some(Self { endpoint, key, secret })
     }
 
+    /// Whether `RFUSE_TEST_S3_SERVER` says that it is MinIO, which differs from S3 in ways of its own.
+    #[allow(dead_code, reason = "not every file of tests that includes this asks")]
+    pub(crate) fn is_minio() -> bool {
+        std::env::var("RFUSE_TEST_S3_SERVER").is_ok_and(|name| name == "minio")
+    }
+
     /// The configuration of a new, empty bucket.
     pub(crate) fn new_bucket(&self) -> StoreConfig {
         static COUNT: AtomicU32 = AtomicU32::new(0);
