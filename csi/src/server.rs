@@ -16,8 +16,7 @@ use crate::node::Node;
 use crate::proto::csi::controller_server::ControllerServer;
 use crate::proto::csi::identity_server::IdentityServer;
 use crate::proto::csi::node_server::NodeServer;
-use crate::proto::registration::registration_server::RegistrationServer;
-use crate::registration::{self, Registration};
+use crate::registration;
 use crate::web;
 
 pub use crate::attributes::Policy as VolumePolicy;
@@ -101,12 +100,15 @@ fn register(
     let endpoint = options.kubelet_endpoint.clone().unwrap_or_else(|| socket.display().to_string());
     async move {
         let path = registration::socket(&folder);
-        let listener = UnixListenerStream::new(bind(&path)?);
-        let service = RegistrationServer::new(Registration { endpoint });
-        let end = async move { drop(stopped.wait_for(|stop| *stop).await) };
-        let served = Server::builder().add_service(service).serve_with_incoming_shutdown(listener, end).await;
-        let _ = std::fs::remove_file(&path);
-        served.map_err(io::Error::other)
+        let listener = bind(&path)?;
+        tokio::select! {
+            () = registration::serve(listener, endpoint) => {}
+            _ = stopped.wait_for(|stop| *stop) => {}
+        }
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 }
 

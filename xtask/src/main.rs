@@ -7,6 +7,8 @@
 
 mod check;
 mod demo;
+mod e2e;
+mod image;
 mod mount;
 mod servers;
 mod shell;
@@ -38,6 +40,10 @@ enum Job {
     /// What must pass before a commit, without servers and mounts: format, lints, documentation, licences,
     /// house rules.
     Check,
+    /// Builds the container image without a container engine.
+    Image(image::Options),
+    /// Runs the driver on the cluster that KUBECONFIG names: real pods, real mounts, everything killed.
+    E2e(e2e::Options),
     /// The house rules alone: arrows between rooms, file heads, dead files.
     Tidy,
 }
@@ -47,6 +53,8 @@ fn main() -> ExitCode {
         Job::Demo(options) => demo::run(&options),
         Job::Test(options) => test::run(&options),
         Job::Check => check::run(),
+        Job::Image(options) => image::run_job(&options),
+        Job::E2e(options) => e2e::run(&options),
         Job::Tidy => tidy::run(),
     });
     match done {

@@ -1,0 +1,453 @@
+//! The scenarios, each a claim.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::cluster::{LIMIT, apply, exec, kubectl, shell, wait_for, wait_ready};
+use super::readers::Readers;
+use super::sas::{ACCOUNT, in_seconds};
+use super::world::World;
+
+pub(super) struct Scenario {
+    pub(super) name: &'static str,
+    pub(super) act: fn(&World) -> Result<String>,
+    pub(super) takes_minutes: bool,
+}
+
+const fn short(name: &'static str, act: fn(&World) -> Result<String>) -> Scenario {
+    Scenario { name, act, takes_minutes: false }
+}
+
+const fn long(name: &'static str, act: fn(&World) -> Result<String>) -> Scenario {
+    Scenario { name, act, takes_minutes: true }
+}
+
+pub(super) const ALL: &[Scenario] = &[
+    short("the_example_is_read_by_a_user_who_is_not_root_and_cannot_be_written", example),
+    short("two_pods_of_a_node_share_one_process", sharing),
+    short("a_sub_path_of_a_volume_is_a_volume", sub_path),
+    short("an_inline_volume_lives_with_its_pod", inline),
+    short("a_wrong_sas_is_an_event_with_names_and_no_mount", wrong_sas),
+    short("the_plugin_killed_ten_times_costs_no_read", plugin_killed),
+    short("the_worker_of_the_mount_service_killed_ten_times_costs_no_read", worker_killed),
+    short("a_process_killed_ten_times_heals_by_itself", process_killed),
+    short("the_mount_service_deleted_is_repaired_for_new_pods", service_deleted),
+    short("a_kubelet_that_restarts_stacks_no_mounts", kubelet_restarted),
+    short("an_upgrade_of_the_plugin_costs_no_read", upgrade),
+    short("no_signature_is_in_any_log_event_argument_environment_or_mount_table", leaks),
+    short("the_plugin_is_the_only_privileged_container_and_stays_small", footprint),
+    long("a_pod_starts_about_as_fast_as_with_a_host_path", start_times),
+    long("an_expired_sas_is_eacces_and_an_event_and_heals_with_the_secret", expiry),
+];
+
+fn begin(world: &World) -> Result<()> {
+    world.secret(&world.good_sas()?)?;
+    world.volume()
+}
+
+fn example(world: &World) -> Result<String> {
+    world.secret(&world.good_sas()?)?;
+    apply(&world.example("static-azure.yaml")?)?;
+    wait_ready("reader")?;
+    let text = exec("reader", "cat /data/hello; id -u; ls -ln /data/hello")?;
+    ensure!(text.starts_with("hello from the store\n1000\n"), "{text}");
+    ensure!(text.contains(" 2000 "), "the pod's group does not own the file: {text}");
+    let written = exec("reader", "echo x 2>&1 >/data/new || true; echo x >/data/new")
+        .err()
+        .context("a read-only volume could be written")?;
+    ensure!(written.to_string().contains("Read-only file system"), "{written}");
+    Ok("right bytes as user 1000, group 2000; writing: Read-only file system".to_owned())
+}
+
+fn sharing(world: &World) -> Result<String> {
+    begin(world)?;
+    for pod in ["one", "two"] {
+        apply(&world.pod(pod, "exec sleep 1000000"))?;
+    }
+    for pod in ["one", "two"] {
+        wait_ready(pod)?;
+        ensure!(exec(pod, "cat /data/run/deep")? == "deep\n");
+    }
+    let metrics = metrics()?;
+    let serving = metrics.lines().filter(|line| line.starts_with("rfuse_csi_volume_serving{")).count();
+    ensure!(serving == 1 && processes()?.len() == 1, "{serving} volumes, processes {:?}", processes()?);
+    kubectl(&["delete", "pod", "one", "two", "--wait=true", "--timeout=60s"])?;
+    wait_for("its process ends with the last pod", LIMIT, || processes().is_ok_and(|all| all.is_empty()))?;
+    ensure!(!exec("killer", "cat /proc/1/mountinfo")?.contains("fuse.rfuse"), "a mount is left behind");
+    Ok("1 process for 2 pods; none, and no mount, after the last".to_owned())
+}
+
+fn sub_path(world: &World) -> Result<String> {
+    begin(world)?;
+    let pod = world.pod("sub", "exec sleep 1000000").replace("mountPath: /data}", "mountPath: /data, subPath: run}");
+    apply(&pod)?;
+    wait_ready("sub")?;
+    ensure!(exec("sub", "ls /data")? == "deep\n");
+    kubectl(&["delete", "pod", "sub", "--wait=true", "--timeout=60s"])?;
+    Ok("ls shows the folder's one file; the pod was deleted without trouble".to_owned())
+}
+
+fn inline(world: &World) -> Result<String> {
+    world.secret(&world.good_sas()?)?;
+    apply(&world.example("inline.yaml")?)?;
+    wait_ready("inline")?;
+    ensure!(exec("inline", "cat /data/hello")?.starts_with("hello"));
+    kubectl(&["delete", "pod", "inline", "--wait=true", "--timeout=60s", "--grace-period=1"])?;
+    wait_for("its process ends", LIMIT, || processes().is_ok_and(|all| all.is_empty()))?;
+    Ok("read, and gone with its pod".to_owned())
+}
+
+fn wrong_sas(world: &World) -> Result<String> {
+    world.secret(&world.good_sas()?.replace("sig=", "sig=AAAA"))?;
+    world.volume()?;
+    let begun = Instant::now();
+    apply(&world.pod("wrong", "exec sleep 1000000"))?;
+    let event = || {
+        kubectl(&[
+            "get",
+            "events",
+            "--field-selector=involvedObject.name=wrong,reason=FailedMount",
+            "-o",
+            "jsonpath={.items[0].message}",
+        ])
+    };
+    wait_for("the event", LIMIT, || event().is_ok_and(|text| !text.is_empty()))?;
+    let after = begun.elapsed();
+    let text = event()?;
+    for word in [ACCOUNT, "logs", "Unauthenticated", "Secret"] {
+        ensure!(text.contains(word), "the event lacks {word}: {text}");
+    }
+    ensure!(!text.contains("sig="), "{text}");
+    ensure!(!exec("killer", "cat /proc/1/mountinfo")?.contains("fuse.rfuse"), "a mount is left behind");
+    std::thread::sleep(Duration::from_secs(15));
+    let count = kubectl(&[
+        "get",
+        "events",
+        "--field-selector=involvedObject.name=wrong,reason=FailedMount",
+        "-o",
+        "jsonpath={range .items[*]}{.count} {end}",
+    ])?;
+    // The kubelet goes on by itself once the secret is right.
+    world.secret(&world.good_sas()?)?;
+    wait_ready("wrong")?;
+    Ok(format!(
+        "event after {} ms (polled every 100): {text} | counts {count}| ready once the secret was right",
+        after.as_millis()
+    ))
+}
+
+fn plugin_killed(world: &World) -> Result<String> {
+    begin(world)?;
+    let readers = Readers::start(world)?;
+    for round in 0..10 {
+        let before = driver_pod("node")?;
+        if round % 2 == 0 {
+            kubectl(&["-n", "kube-system", "delete", "pod", &before, "--force", "--grace-period=0"])?;
+            wait_for("another plugin", LIMIT, || driver_pod("node").is_ok_and(|now| now != before))?;
+        } else {
+            exec("killer", "kill -9 $(pgrep -f 'rfuse-csi.* node ')")?;
+        }
+        wait_for("the plugin is ready", LIMIT, || ready("node").unwrap_or(false))?;
+        apply(&world.pod(&format!("fresh-{round}"), "cat /data/hello"))?;
+        wait_for("a pod created meanwhile", LIMIT, || {
+            phase(&format!("fresh-{round}")).is_ok_and(|phase| phase == "Succeeded")
+        })?;
+    }
+    readers.go_on()?;
+    readers.must_not_have_failed()
+}
+
+fn worker_killed(world: &World) -> Result<String> {
+    begin(world)?;
+    let readers = Readers::start(world)?;
+    let mut slowest = Duration::ZERO;
+    for round in 0..10 {
+        exec("killer", "kill -9 $(pgrep -f 'rfuse-csi.* mount-worker')")?;
+        let begun = Instant::now();
+        apply(&world.pod(&format!("fresh-{round}"), "cat /data/hello"))?;
+        wait_for("a pod created meanwhile", LIMIT, || {
+            phase(&format!("fresh-{round}")).is_ok_and(|phase| phase == "Succeeded")
+        })?;
+        slowest = slowest.max(begun.elapsed());
+    }
+    readers.go_on()?;
+    Ok(format!(
+        "{}; the slowest of 10 pods created meanwhile was done after {:.1} s",
+        readers.must_not_have_failed()?,
+        slowest.as_secs_f64()
+    ))
+}
+
+fn process_killed(world: &World) -> Result<String> {
+    begin(world)?;
+    let readers = Readers::start(world)?;
+    for round in 0..10 {
+        let before = processes()?;
+        exec("killer", &format!("kill -9 {}", before.join(" ")))?;
+        apply(&world.pod(&format!("fresh-{round}"), "cat /data/hello"))?;
+        wait_for("a pod created meanwhile", LIMIT, || {
+            phase(&format!("fresh-{round}")).is_ok_and(|phase| phase == "Succeeded")
+        })?;
+        ensure!(kubectl(&["logs", &format!("fresh-{round}")])?.starts_with("hello"));
+        readers.go_on()?;
+        ensure!(processes()? != before, "nothing was killed");
+    }
+    let failures = readers.failures()?;
+    let first = failures.first().cloned().unwrap_or_default();
+    Ok(format!("all 20 readers went on after each of 10 kills; {} reads under way failed ({first})", failures.len()))
+}
+
+fn service_deleted(world: &World) -> Result<String> {
+    begin(world)?;
+    apply(&world.pod("before", "exec sleep 1000000"))?;
+    wait_ready("before")?;
+    let pod = driver_pod("mounts")?;
+    kubectl(&["-n", "kube-system", "delete", "pod", &pod, "--force", "--grace-period=0"])?;
+    wait_for("another mount service", LIMIT, || {
+        ready("mounts").unwrap_or(false) && driver_pod("mounts").is_ok_and(|now| now != pod)
+    })?;
+    let begun = Instant::now();
+    apply(&world.pod("after", "cat /data/hello"))?;
+    wait_for("a new pod on the volume", LIMIT, || phase("after").is_ok_and(|phase| phase == "Succeeded"))?;
+    let repaired = begun.elapsed();
+    ensure!(kubectl(&["logs", "after"])?.starts_with("hello"));
+    let old = exec("before", "cat /data/hello").map_or_else(|error| error.to_string(), |_| "reads".to_owned());
+    Ok(format!(
+        "a new pod read {:.1} s after it was created; the pod from before, without HostToContainer: {}",
+        repaired.as_secs_f64(),
+        old.lines().last().unwrap_or_default()
+    ))
+}
+
+fn kubelet_restarted(world: &World) -> Result<String> {
+    let Ok(restart) = std::env::var("RFUSE_TEST_E2E_KUBELET") else {
+        return Ok("SKIPPED: RFUSE_TEST_E2E_KUBELET says not how".to_owned());
+    };
+    begin(world)?;
+    let readers = Readers::start(world)?;
+    let mounts = || Ok::<_, anyhow::Error>(exec("killer", "grep -c fuse.rfuse /proc/1/mountinfo")?.trim().to_owned());
+    let before = mounts()?;
+    for _ in 0..2 {
+        shell(&restart, &[])?;
+        wait_for("the node is ready", LIMIT, || {
+            kubectl(&["get", "nodes", "-o", "jsonpath={.items[*].status.conditions[?(@.type==\"Ready\")].status}"])
+                .is_ok_and(|text| text.trim() == "True")
+        })?;
+        std::thread::sleep(Duration::from_secs(10));
+        readers.go_on()?;
+    }
+    ensure!(mounts()? == before, "{before} mounts before, {} now", mounts()?);
+    Ok(format!("{}; {before} mounts before and after", readers.must_not_have_failed()?))
+}
+
+fn upgrade(world: &World) -> Result<String> {
+    begin(world)?;
+    let readers = Readers::start(world)?;
+    let before = (driver_pod("node")?, driver_pod("mounts")?);
+    world.helm(&["log.level=debug"])?;
+    wait_for("the new plugin", LIMIT, || {
+        driver_pod("node").is_ok_and(|now| now != before.0) && ready("node").unwrap_or(false)
+    })?;
+    ensure!(driver_pod("mounts")? == before.1, "the mount service was replaced as well");
+    readers.go_on()?;
+    let proof = readers.must_not_have_failed();
+    world.helm(&[])?;
+    proof
+}
+
+fn expiry(world: &World) -> Result<String> {
+    world.secret(&world.sas(&in_seconds(45)?)?)?;
+    world.volume()?;
+    // Files that were never read, so that no cache answers.
+    let script = "i=0; while :; do f=$(printf /data/files/%03d $i); cat $f >/dev/null 2>/tmp/why && echo read || cat /tmp/why; i=$((i+1)); sleep 1; done";
+    apply(&world.pod("patient", script))?;
+    wait_ready("patient")?;
+    let last = || kubectl(&["logs", "patient", "--tail=1"]);
+    wait_for("EACCES", LIMIT, || last().is_ok_and(|line| line.contains("Permission denied")))?;
+    let event = || {
+        kubectl(&[
+            "get",
+            "events",
+            "--field-selector=involvedObject.name=patient,type=Warning",
+            "-o",
+            "jsonpath={range .items[*]}{.count} {.message}{\"\\n\"}{end}",
+        ])
+    };
+    wait_for("the event", Duration::from_secs(180), || event().is_ok_and(|text| text.contains("has expired")))?;
+    let text = event()?;
+    let begun = Instant::now();
+    world.secret(&world.good_sas()?)?;
+    let healed = wait_for("healing", Duration::from_secs(240), || last().is_ok_and(|line| line.trim() == "read"))?;
+    apply(&world.pod("fresh", "cat /data/hello"))?;
+    wait_for("a new pod", LIMIT, || phase("fresh").is_ok_and(|phase| phase == "Succeeded"))?;
+    let _ = begun;
+    Ok(format!(
+        "Permission denied; event: {}; the running pod read again {:.0} s after the secret was renewed, a new pod too",
+        text.trim(),
+        healed.as_secs_f64()
+    ))
+}
+
+fn leaks(world: &World) -> Result<String> {
+    begin(world)?;
+    apply(&world.pod("one", "exec sleep 1000000"))?;
+    wait_ready("one")?;
+    let signatures = world.signatures();
+    let mut places = Vec::new();
+    for part in ["node", "mounts"] {
+        places.push(kubectl(&["-n", "kube-system", "logs", &format!("daemonset/rfuse-csi-{part}"), "--tail=-1"])?);
+    }
+    places.push(kubectl(&["get", "events", "-A", "-o", "yaml"])?);
+    places.push(exec("killer", "cat /proc/1/mountinfo; for p in $(pgrep -f rfuse); do cat /proc/$p/environ /proc/$p/cmdline; done | tr '\\0' '\\n'")?);
+    places.push(exec("killer", "cat /proc/1/root/var/lib/rfuse-csi/volumes/*")?);
+    ensure!(places.iter().all(|place| !place.is_empty()), "a place could not be read");
+    for signature in &signatures {
+        let plain = signature.replace("%2B", "+").replace("%2F", "/").replace("%3D", "=");
+        ensure!(
+            places.iter().all(|place| !place.contains(signature.as_str()) && !place.contains(&plain)),
+            "a signature leaked"
+        );
+    }
+    Ok(format!(
+        "{} signatures looked for in {} bytes of logs, events, arguments, environments, mount table and records",
+        signatures.len(),
+        places.iter().map(String::len).sum::<usize>()
+    ))
+}
+
+fn footprint(world: &World) -> Result<String> {
+    begin(world)?;
+    apply(&world.pod("one", "cat /data/files/* >/dev/null; exec sleep 1000000"))?;
+    wait_ready("one")?;
+    std::thread::sleep(Duration::from_secs(3));
+    let resident = |pattern: &str| -> Result<u64> {
+        let script = format!("for p in $(pgrep -f '{pattern}'); do grep VmRSS /proc/$p/status; done");
+        let text = exec("killer", &script)?;
+        Ok(text.lines().filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok()).sum())
+    };
+    let (plugin, worker, keeper) =
+        (resident("rfuse-csi.* node ")?, resident("rfuse-csi.* mount-worker")?, resident("rfuse-csi.* mount-service")?);
+    let process = resident("^/usr/bin/rfuse handover")?;
+    let privileged = kubectl(&[
+        "-n",
+        "kube-system",
+        "get",
+        "pods",
+        "-l",
+        "app.kubernetes.io/name=rfuse-csi",
+        "-o",
+        "jsonpath={range .items[*].spec.containers[*]}{.name} {.securityContext.privileged}{\"\\n\"}{end}",
+    ])?;
+    ensure!(privileged.lines().filter(|line| line.ends_with("true")).count() == 1, "{privileged}");
+    let user = exec(
+        "killer",
+        "grep -h -E '^(Uid|CapEff|NoNewPrivs)' /proc/$(pgrep -f '^/usr/bin/rfuse handover' | head -1)/status",
+    )?;
+    ensure!(user.contains("CapEff:\t0000000000000000") && !user.contains("Uid:\t0\t"), "{user}");
+    Ok(format!(
+        "resident KiB: plugin {plugin}, service {} (worker {worker}, keeper {keeper}), one process after 25 MiB read {process}; one privileged container; the process: {}",
+        worker + keeper,
+        user.split_whitespace().collect::<Vec<_>>().join(" ")
+    ))
+}
+
+fn start_times(world: &World) -> Result<String> {
+    begin(world)?;
+    let pod = |name: &str, host: bool| {
+        let yaml = world.pod(name, "cat /proc/uptime; head -c 1 /data/hello >/dev/null && cat /proc/uptime");
+        match host {
+            false => yaml,
+            true => yaml.replace(
+                "persistentVolumeClaim: {claimName: acme-logs, readOnly: true}",
+                "hostPath: {path: /tmp/rfuse-e2e-host}",
+            ),
+        }
+    };
+    exec("killer", "mkdir -p /proc/1/root/tmp/rfuse-e2e-host && echo x >/proc/1/root/tmp/rfuse-e2e-host/hello")?;
+    let mut series: [Vec<[f64; 2]>; 3] = Default::default();
+    for round in 0..10 {
+        // Not staged, staged (a pod holds the volume), and the host's folder, one after the other.
+        let measured = |name: &str, host: bool| -> Result<[f64; 2]> {
+            let created = uptime()?;
+            apply(&pod(name, host))?;
+            wait_for(name, LIMIT, || phase(name).is_ok_and(|phase| phase == "Succeeded"))?;
+            let log = kubectl(&["logs", name])?;
+            let moments: Vec<f64> = log.lines().filter_map(|line| line.split(' ').next()?.parse().ok()).collect();
+            let [before, after] = moments[..] else { bail!("{log}") };
+            kubectl(&["delete", "pod", name, "--wait=true", "--timeout=60s"])?;
+            Ok([(after - created) * 1000.0, (after - before) * 1000.0])
+        };
+        wait_for("nothing is staged", LIMIT, || processes().is_ok_and(|all| all.is_empty()))?;
+        series[0].push(measured(&format!("cold-{round}"), false)?);
+        apply(&world.pod("holder", "exec sleep 1000000"))?;
+        wait_ready("holder")?;
+        series[1].push(measured(&format!("warm-{round}"), false)?);
+        kubectl(&["delete", "pod", "holder", "--wait=true", "--timeout=60s"])?;
+        series[2].push(measured(&format!("host-{round}"), true)?);
+    }
+    let middle = |values: &[[f64; 2]], at: usize| {
+        let mut values: Vec<f64> = values.iter().map(|pair| pair[at]).collect();
+        values.sort_by(f64::total_cmp);
+        (values[4] + values[5]) / 2.0
+    };
+    let [cold, warm, host] = [0, 1, 2].map(|at| (middle(&series[at], 0), middle(&series[at], 1)));
+    Ok(format!(
+        "ms, medians of 10, created to first byte: not staged {:.0}, staged {:.0}, hostPath {:.0}; open and first byte in the pod (10 ms steps): {:.0}, {:.0}, {:.0}",
+        cold.0, warm.0, host.0, cold.1, warm.1, host.1
+    ))
+}
+
+/// Seconds since this machine, which is the node, started.
+fn uptime() -> Result<f64> {
+    let text = std::fs::read_to_string("/proc/uptime")?;
+    text.split(' ').next().and_then(|word| word.parse().ok()).context("no uptime")
+}
+
+fn metrics() -> Result<String> {
+    let pod = driver_pod("node")?;
+    kubectl(&["get", "--raw", &format!("/api/v1/namespaces/kube-system/pods/{pod}:9630/proxy/metrics")])
+}
+
+/// Processes that serve volumes.
+fn processes() -> Result<Vec<String>> {
+    let text = exec("killer", "pgrep -f '^/usr/bin/rfuse handover' || true")?;
+    Ok(text.split_whitespace().map(str::to_owned).collect())
+}
+
+fn selector(part: &str) -> String {
+    format!("app.kubernetes.io/name=rfuse-csi,app.kubernetes.io/component={part}")
+}
+
+fn driver_pod(part: &str) -> Result<String> {
+    let name = kubectl(&[
+        "-n",
+        "kube-system",
+        "get",
+        "pods",
+        "-l",
+        &selector(part),
+        "-o",
+        "jsonpath={.items[0].metadata.name}",
+    ])?;
+    ensure!(!name.is_empty(), "no pod");
+    Ok(name)
+}
+
+fn ready(part: &str) -> Result<bool> {
+    let text = kubectl(&[
+        "-n",
+        "kube-system",
+        "get",
+        "pods",
+        "-l",
+        &selector(part),
+        "-o",
+        "jsonpath={.items[*].status.containerStatuses[*].ready}",
+    ])?;
+    Ok(text.trim() == "true")
+}
+
+fn phase(pod: &str) -> Result<String> {
+    kubectl(&["get", "pod", pod, "-o", "jsonpath={.status.phase}"])
+}
