@@ -60,7 +60,8 @@ impl From<Fault> for Status {
 impl From<Refusal> for Fault {
     fn from(refusal: Refusal) -> Self {
         tracing::warn!(why = redact(&refusal.why), "cannot {}", refusal.what);
-        let text = format!("cannot {}: {}; {}", refusal.what, without_request(&refusal.why), advice(&refusal));
+        let text =
+            format!("cannot {}: {}; {}", without_path(&refusal.what), without_request(&refusal.why), advice(&refusal));
         match refusal.exit {
             2 | 3 => Self::invalid(text),
             4 => Self::unauthenticated(text),
@@ -81,6 +82,11 @@ fn without_request(why: &str) -> String {
         }
         None => why.to_owned(),
     }
+}
+
+/// `what` without the kubelet's long path, which says nothing to whoever reads an event.
+fn without_path(what: &str) -> &str {
+    what.split_once(" on /").map_or(what, |(before, _)| before)
 }
 
 /// What to do in a cluster, where the advice for a terminal does not fit.

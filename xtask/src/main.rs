@@ -5,6 +5,7 @@
 //! this is the logic.
 #![expect(clippy::print_stdout, reason = "a developer's tool talks on standard output")]
 
+mod charts;
 mod check;
 mod demo;
 mod e2e;
@@ -42,6 +43,8 @@ enum Job {
     Check,
     /// Builds the container image without a container engine.
     Image(image::Options),
+    /// Checks charts, manifests and examples without a cluster.
+    Charts(charts::Options),
     /// Runs the driver on the cluster that KUBECONFIG names: real pods, real mounts, everything killed.
     E2e(e2e::Options),
     /// The house rules alone: arrows between rooms, file heads, dead files.
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Job::Demo(options) => demo::run(&options),
         Job::Test(options) => test::run(&options),
         Job::Check => check::run(),
+        Job::Charts(options) => charts::run(&options),
         Job::Image(options) => image::run_job(&options),
         Job::E2e(options) => e2e::run(&options),
         Job::Tidy => tidy::run(),

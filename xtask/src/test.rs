@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use crate::servers::{S3Server, Server};
 use crate::shell::{cargo, spawn, step};
 use crate::tally::Tally;
-use crate::{check, demo, tools};
+use crate::{charts, check, demo, tools};
 
 /// What `cargo xtask test` can leave out.
 #[derive(clap::Args)]
@@ -42,6 +42,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         let checked = check::run_all();
         tally.step(checked.is_ok());
         report(checked);
+    }
+    if options.package.is_none() {
+        let charts = charts::run(&charts::Options { write: false });
+        tally.step(charts.is_ok());
+        report(charts);
     }
     let tested = test_binaries(options, &mut tally);
     if tested.is_err() && !tally.failed() {

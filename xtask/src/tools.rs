@@ -15,6 +15,9 @@ const AZURITE: &str = "azurite@3.37.0";
 const VERSITYGW: &str = "github.com/versity/versitygw/cmd/versitygw@v1.8.0";
 const MINIO: &str = "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c";
 const CSI_SANITY: &str = "github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity@v5.4.0";
+const HELM: &str = "helm.sh/helm/v3/cmd/helm@v3.19.5";
+/// Brings the schemas of the Kubernetes versions with it.
+const KUBERNETES_VALIDATE: &str = "kubernetes-validate==1.37.0";
 const CARGO_DENY: &str = "0.20.2";
 /// The libraries whose way of reading the tests copy from nobody: they run the real ones.
 const READERS: [&str; 6] =
@@ -82,6 +85,24 @@ pub(crate) fn minio() -> Result<PathBuf> {
 /// The test suite that every CSI driver is held to.
 pub(crate) fn csi_sanity() -> Result<PathBuf> {
     go_program("csi-sanity", CSI_SANITY)
+}
+
+/// The chart tool.
+pub(crate) fn helm() -> Result<PathBuf> {
+    on_path("helm").map_or_else(|| go_program("helm", HELM), Ok)
+}
+
+/// The checker of manifests.
+pub(crate) fn kubernetes_validate() -> Result<PathBuf> {
+    let home = folder().join("kubernetes-validate");
+    let program = home.join("bin/kubernetes-validate");
+    if !program.exists() {
+        step("install", KUBERNETES_VALIDATE);
+        virtual_environment(&home)?;
+        let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", KUBERNETES_VALIDATE];
+        run_quietly(&mut command(home.join("bin/python3"), &install), INSTALL_LIMIT)?;
+    }
+    Ok(program)
 }
 
 fn go_program(name: &str, module: &str) -> Result<PathBuf> {

@@ -27,7 +27,7 @@ pub(super) fn kubectl_with(words: &[&str], input: &str) -> Result<String> {
         .spawn()
         .context("kubectl")?;
     child.stdin.take().context("kubectl has no standard input")?.write_all(input.as_bytes())?;
-    judge(child.wait_with_output()?, words)
+    judge(&child.wait_with_output()?, words)
 }
 
 pub(super) fn apply(yaml: &str) -> Result<()> {
@@ -63,10 +63,10 @@ pub(super) fn shell(script: &str, variables: &[(&str, &str)]) -> Result<String> 
 }
 
 fn output(mut command: Command, words: &[&str]) -> Result<String> {
-    judge(command.stdin(Stdio::null()).output().with_context(|| words.join(" "))?, words)
+    judge(&command.stdin(Stdio::null()).output().with_context(|| words.join(" "))?, words)
 }
 
-fn judge(output: std::process::Output, words: &[&str]) -> Result<String> {
+fn judge(output: &std::process::Output, words: &[&str]) -> Result<String> {
     if !output.status.success() {
         bail!("{}: {}", words.join(" "), String::from_utf8_lossy(&output.stderr).trim());
     }

@@ -74,7 +74,7 @@ fn sharing(world: &World) -> Result<String> {
     ensure!(serving == 1 && processes()?.len() == 1, "{serving} volumes, processes {:?}", processes()?);
     kubectl(&["delete", "pod", "one", "two", "--wait=true", "--timeout=60s"])?;
     wait_for("its process ends with the last pod", LIMIT, || processes().is_ok_and(|all| all.is_empty()))?;
-    ensure!(!exec("killer", "cat /proc/1/mountinfo")?.contains("fuse.rfuse"), "a mount is left behind");
+    wait_for("no mount is left behind", LIMIT, no_mount)?;
     Ok("1 process for 2 pods; none, and no mount, after the last".to_owned())
 }
 
@@ -119,7 +119,8 @@ fn wrong_sas(world: &World) -> Result<String> {
         ensure!(text.contains(word), "the event lacks {word}: {text}");
     }
     ensure!(!text.contains("sig="), "{text}");
-    ensure!(!exec("killer", "cat /proc/1/mountinfo")?.contains("fuse.rfuse"), "a mount is left behind");
+    // Each try of the kubelet has one for a moment.
+    wait_for("no mount is left behind", LIMIT, no_mount)?;
     std::thread::sleep(Duration::from_secs(15));
     let count = kubectl(&[
         "get",
@@ -146,7 +147,7 @@ fn plugin_killed(world: &World) -> Result<String> {
             kubectl(&["-n", "kube-system", "delete", "pod", &before, "--force", "--grace-period=0"])?;
             wait_for("another plugin", LIMIT, || driver_pod("node").is_ok_and(|now| now != before))?;
         } else {
-            exec("killer", "kill -9 $(pgrep -f 'rfuse-csi.* node ')")?;
+            kill_all(PLUGIN)?;
         }
         wait_for("the plugin is ready", LIMIT, || ready("node").unwrap_or(false))?;
         apply(&world.pod(&format!("fresh-{round}"), "cat /data/hello"))?;
@@ -163,7 +164,7 @@ fn worker_killed(world: &World) -> Result<String> {
     let readers = Readers::start(world)?;
     let mut slowest = Duration::ZERO;
     for round in 0..10 {
-        exec("killer", "kill -9 $(pgrep -f 'rfuse-csi.* mount-worker')")?;
+        kill_all(WORKER)?;
         let begun = Instant::now();
         apply(&world.pod(&format!("fresh-{round}"), "cat /data/hello"))?;
         wait_for("a pod created meanwhile", LIMIT, || {
@@ -184,7 +185,7 @@ fn process_killed(world: &World) -> Result<String> {
     let readers = Readers::start(world)?;
     for round in 0..10 {
         let before = processes()?;
-        exec("killer", &format!("kill -9 {}", before.join(" ")))?;
+        kill_all(PROCESS)?;
         apply(&world.pod(&format!("fresh-{round}"), "cat /data/hello"))?;
         wait_for("a pod created meanwhile", LIMIT, || {
             phase(&format!("fresh-{round}")).is_ok_and(|phase| phase == "Succeeded")
@@ -299,8 +300,12 @@ fn leaks(world: &World) -> Result<String> {
         places.push(kubectl(&["-n", "kube-system", "logs", &format!("daemonset/rfuse-csi-{part}"), "--tail=-1"])?);
     }
     places.push(kubectl(&["get", "events", "-A", "-o", "yaml"])?);
-    places.push(exec("killer", "cat /proc/1/mountinfo; for p in $(pgrep -f rfuse); do cat /proc/$p/environ /proc/$p/cmdline; done | tr '\\0' '\\n'")?);
-    places.push(exec("killer", "cat /proc/1/root/var/lib/rfuse-csi/volumes/*")?);
+    let all = pids(ANY)?.join(" ");
+    let script = format!(
+        "cat /proc/1/mountinfo; for p in {all}; do cat /proc/$p/environ /proc/$p/cmdline; done | tr '\\0' '\\n'"
+    );
+    places.push(exec("killer", &script)?);
+    places.push(exec("killer", "cat /host/var/lib/rfuse-csi/volumes/*")?);
     ensure!(places.iter().all(|place| !place.is_empty()), "a place could not be read");
     for signature in &signatures {
         let plain = signature.replace("%2B", "+").replace("%2F", "/").replace("%3D", "=");
@@ -322,13 +327,12 @@ fn footprint(world: &World) -> Result<String> {
     wait_ready("one")?;
     std::thread::sleep(Duration::from_secs(3));
     let resident = |pattern: &str| -> Result<u64> {
-        let script = format!("for p in $(pgrep -f '{pattern}'); do grep VmRSS /proc/$p/status; done");
+        let script = format!("for p in {}; do grep VmRSS /proc/$p/status; done", pids(pattern)?.join(" "));
         let text = exec("killer", &script)?;
         Ok(text.lines().filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok()).sum())
     };
-    let (plugin, worker, keeper) =
-        (resident("rfuse-csi.* node ")?, resident("rfuse-csi.* mount-worker")?, resident("rfuse-csi.* mount-service")?);
-    let process = resident("^/usr/bin/rfuse handover")?;
+    let (plugin, worker, keeper) = (resident(PLUGIN)?, resident(WORKER)?, resident(KEEPER)?);
+    let process = resident(PROCESS)?;
     let privileged = kubectl(&[
         "-n",
         "kube-system",
@@ -340,10 +344,8 @@ fn footprint(world: &World) -> Result<String> {
         "jsonpath={range .items[*].spec.containers[*]}{.name} {.securityContext.privileged}{\"\\n\"}{end}",
     ])?;
     ensure!(privileged.lines().filter(|line| line.ends_with("true")).count() == 1, "{privileged}");
-    let user = exec(
-        "killer",
-        "grep -h -E '^(Uid|CapEff|NoNewPrivs)' /proc/$(pgrep -f '^/usr/bin/rfuse handover' | head -1)/status",
-    )?;
+    let first = pids(PROCESS)?.into_iter().next().context("no process serves")?;
+    let user = exec("killer", &format!("grep -h -E '^(Uid|CapEff|NoNewPrivs)' /proc/{first}/status"))?;
     ensure!(user.contains("CapEff:\t0000000000000000") && !user.contains("Uid:\t0\t"), "{user}");
     Ok(format!(
         "resident KiB: plugin {plugin}, service {} (worker {worker}, keeper {keeper}), one process after 25 MiB read {process}; one privileged container; the process: {}",
@@ -364,7 +366,7 @@ fn start_times(world: &World) -> Result<String> {
             ),
         }
     };
-    exec("killer", "mkdir -p /proc/1/root/tmp/rfuse-e2e-host && echo x >/proc/1/root/tmp/rfuse-e2e-host/hello")?;
+    exec("killer", "mkdir -p /host/tmp/rfuse-e2e-host && echo x >/host/tmp/rfuse-e2e-host/hello")?;
     let mut series: [Vec<[f64; 2]>; 3] = Default::default();
     for round in 0..10 {
         // Not staged, staged (a pod holds the volume), and the host's folder, one after the other.
@@ -409,10 +411,34 @@ fn metrics() -> Result<String> {
     kubectl(&["get", "--raw", &format!("/api/v1/namespaces/kube-system/pods/{pod}:9630/proxy/metrics")])
 }
 
+fn no_mount() -> bool {
+    exec("killer", "cat /proc/1/mountinfo").is_ok_and(|table| !table.contains("fuse.rfuse"))
+}
+
 /// Processes that serve volumes.
 fn processes() -> Result<Vec<String>> {
-    let text = exec("killer", "pgrep -f '^/usr/bin/rfuse handover' || true")?;
-    Ok(text.split_whitespace().map(str::to_owned).collect())
+    pids(PROCESS)
+}
+
+// Command lines of the driver's processes on the node.
+const PLUGIN: &str = "^/usr/bin/rfuse-csi .*node --node";
+const WORKER: &str = "^/usr/bin/rfuse-csi .*mount-worker ";
+const KEEPER: &str = "^/usr/bin/rfuse-csi .*mount-service ";
+const PROCESS: &str = "^/usr/bin/rfuse handover";
+const ANY: &str = "^/usr/bin/rfuse";
+
+/// Processes of the node by their command lines.
+fn pids(pattern: &str) -> Result<Vec<String>> {
+    let script = format!(
+        "for p in /proc/[0-9]*; do tr '\\0' ' ' <$p/cmdline 2>/dev/null | grep -q -E '{pattern}' && echo ${{p#/proc/}}; done; true"
+    );
+    Ok(exec("killer", &script)?.split_whitespace().map(str::to_owned).collect())
+}
+
+fn kill_all(pattern: &str) -> Result<()> {
+    let pids = pids(pattern)?;
+    ensure!(!pids.is_empty(), "there is no process {pattern}");
+    exec("killer", &format!("kill -9 {}", pids.join(" "))).map(drop)
 }
 
 fn selector(part: &str) -> String {

@@ -160,6 +160,11 @@ spec:
       image: busybox:1.37
       command: [sh, -c, exec sleep 1000000]
       securityContext: {privileged: true}
+      volumeMounts:
+        - {name: host, mountPath: /host}
+  volumes:
+    - name: host
+      hostPath: {path: /}
 ";
 
 fn load_image(load: &str, image: &Image) -> Result<()> {
