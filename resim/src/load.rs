@@ -1,0 +1,399 @@
+//! The plain load: every byte of the input to the device, and if wanted to a copy, as fast as it goes.
+//!
+//! This replaces scripts around `dd`: it says how long reads took, sums every block on the device and on this
+//! processor, and reads a copy back before it calls it right.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::ahead::{self, Feed};
+use crate::checksum;
+use crate::device::{Argument, Buffer, Choice, Device, DeviceError, Kernel, Lane};
+use crate::files::{self, Access, Input};
+use crate::meter::Meter;
+use crate::outcome::{Exit, Failure};
+use crate::output::Output;
+use crate::pattern;
+use crate::random::Permutation;
+use crate::usage::Usage;
+use crate::verdict::{Checksums, Outcome, Run, Verdict};
+
+/// Blocks that are under way on the device at a time.
+const LANES: usize = 2;
+/// Blocks that lie ready for each worker at most.
+const AHEAD_A_WORKER: usize = 2;
+/// Words that one thread of the device sums.
+const STRIP: u32 = 256;
+
+/// The order of the blocks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub(crate) enum Pattern {
+    /// File by file, from front to back.
+    Sequential,
+    /// Shuffled over all files.
+    Random,
+}
+
+/// What to read, and how.
+pub(crate) struct Load {
+    pub(crate) input: PathBuf,
+    /// Where a copy is written.
+    pub(crate) output: Option<PathBuf>,
+    pub(crate) block: u64,
+    pub(crate) pattern: Pattern,
+    pub(crate) seed: u64,
+    pub(crate) workers: usize,
+    pub(crate) device: Choice,
+    pub(crate) drop_cache: bool,
+    /// Bytes at most.
+    pub(crate) bytes: Option<u64>,
+    /// This share of the blocks alone: the number of this job, and of all jobs.
+    pub(crate) part: Option<(usize, usize)>,
+}
+
+/// A block: which file, where, how long.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Block {
+    file: usize,
+    offset: u64,
+    length: u64,
+}
+
+/// A block that was read.
+struct Piece {
+    block: Block,
+    bytes: Vec<u8>,
+    sum: u64,
+    checked: bool,
+    wrong: Option<u64>,
+}
+
+impl Load {
+    /// Runs it.
+    ///
+    /// # Errors
+    /// It could not begin: no input, no device.
+    pub(crate) fn run(&self) -> Result<Outcome, Failure> {
+        let device = Device::open(self.device)?;
+        let lanes: Result<Vec<_>, DeviceError> = (0..LANES).map(|_| Summer::new(device.lane()?, self.block)).collect();
+        let mut work =
+            Work { lanes: lanes?, usage: Usage::new(), submitted: 0, done: 0, total: 0, problems: Vec::new() };
+        let files = files::open(&self.input, &[], Access::Pread, self.drop_cache)?;
+        let blocks = self.blocks(&files)?;
+        let mut copy = Copy::new(self.output.clone());
+        let meter = Meter::start();
+        let bar = progress(blocks.iter().map(|block| block.length).sum());
+        let (mut checked, mut wrong) = (0, 0);
+        let make = |number: usize| read(&files, &meter, blocks[number]);
+        let loaded = ahead::run(blocks.len(), self.workers * AHEAD_A_WORKER, self.workers, make, |feed| {
+            while let Some(piece) = work.next(feed, &meter)? {
+                let piece = piece?;
+                checked += u64::from(piece.checked);
+                if let Some(at) = piece.wrong {
+                    wrong += 1;
+                    let name = &files[piece.block.file].name;
+                    work.problems.push(format!("{name}: byte {at} is not what the manifest's seed says"));
+                }
+                work.submit(&piece, &meter)?;
+                copy.write(&files, &piece)?;
+                bar.inc(piece.block.length);
+            }
+            work.drain(&meter)?;
+            assert_eq!(work.done, work.submitted, "a block was left on its lane");
+            copy.finish()
+        });
+        bar.finish_and_clear();
+        let seconds = meter.elapsed().as_secs_f64();
+        let reads = meter.reads();
+        let failure: Option<Failure> = loaded.err();
+        if failure.is_none() {
+            work.problems.extend(copy.read_back()?);
+        }
+        let mut phases = vec![("load".to_owned(), 0.0)];
+        if self.output.is_some() {
+            phases.push(("end of copy".to_owned(), seconds));
+        }
+        let run = Run {
+            job: "load",
+            device: &device,
+            input: &self.input,
+            page_cache_dropped: self.drop_cache,
+            seconds,
+            unit: "blocks",
+            count: work.done as u64,
+            files: files.iter().map(|file| file.name.clone()).collect(),
+            reads,
+            usage: work.usage,
+            phases,
+        };
+        let against = "content that follows from the manifest's seed".to_owned();
+        let verdict = Verdict {
+            checksums: (checked > 0).then_some(Checksums { checked, wrong, against }),
+            answer: Some(format!("{:016x}", work.total)),
+            written_bytes: self.output.is_some().then_some(copy.written),
+            ..Verdict::of(run, work.problems, failure.as_ref())
+        };
+        Ok(Outcome { failure: failure.or_else(|| verdict.incomplete()), verdict })
+    }
+
+    /// The blocks of this job, in the order in which they are read.
+    fn blocks(&self, files: &[Input]) -> Result<Vec<Block>, Failure> {
+        let mut blocks = Vec::new();
+        for (file, input) in files.iter().enumerate() {
+            let cut = (0..input.length).step_by(self.block as usize);
+            blocks.extend(cut.map(|offset| Block { file, offset, length: self.block.min(input.length - offset) }));
+        }
+        if self.pattern == Pattern::Random {
+            let order = Permutation::new(blocks.len() as u64, self.seed);
+            blocks = (0..blocks.len()).map(|index| blocks[order.get(index as u64) as usize]).collect();
+        }
+        if let Some((part, parts)) = self.part {
+            blocks = blocks.into_iter().skip(part).step_by(parts).collect();
+        }
+        let mut left = self.bytes.unwrap_or(u64::MAX);
+        blocks.retain(|block| {
+            let fits = left > 0;
+            left = left.saturating_sub(block.length);
+            fits
+        });
+        if blocks.is_empty() {
+            let why = "this part of it has no blocks";
+            let help = "use fewer parts or smaller blocks";
+            return Err(Failure::new(Exit::Failed, format!("load {}", self.input.display()), why, help));
+        }
+        Ok(blocks)
+    }
+}
+
+fn read(files: &[Input], meter: &Meter, block: Block) -> Result<Piece, Failure> {
+    let mut bytes = vec![0; block.length as usize];
+    let file = &files[block.file];
+    meter.time(block.file, block.offset, block.length, || file.read(block.offset, &mut bytes))?;
+    let wrong = file.content_seed.and_then(|seed| pattern::first_wrong(seed, block.offset, &bytes));
+    Ok(Piece { block, sum: word_sum(&bytes), checked: file.content_seed.is_some(), wrong, bytes })
+}
+
+/// The sum of 32-bit words, the last one filled up with zeros; what the kernel computes.
+fn word_sum(bytes: &[u8]) -> u64 {
+    bytes.chunks(4).fold(0u64, |sum, chunk| {
+        let mut word = [0; 4];
+        word[..chunk.len()].copy_from_slice(chunk);
+        sum.wrapping_add(u64::from(u32::from_le_bytes(word)))
+    })
+}
+
+/// The device's side.
+struct Work {
+    lanes: Vec<Summer>,
+    usage: Usage,
+    submitted: usize,
+    done: usize,
+    total: u64,
+    problems: Vec<String>,
+}
+
+impl Work {
+    fn next(
+        &mut self,
+        feed: &mut Feed<'_, Result<Piece, Failure>>,
+        meter: &Meter,
+    ) -> Result<Option<Result<Piece, Failure>>, Failure> {
+        if let Some(piece) = feed.ready() {
+            return Ok(Some(piece));
+        }
+        self.drain(meter)?;
+        let begun = meter.elapsed();
+        let piece = feed.wait();
+        if piece.is_some() {
+            self.usage.waited(begun, meter.elapsed() - begun);
+        }
+        Ok(piece)
+    }
+
+    fn submit(&mut self, piece: &Piece, meter: &Meter) -> Result<(), Failure> {
+        // Lanes take turns, so the next one has the oldest block.
+        let lane = self.submitted % LANES;
+        self.collect(lane, meter)?;
+        self.submitted += 1;
+        Ok(self.lanes[lane].submit(piece)?)
+    }
+
+    fn collect(&mut self, lane: usize, meter: &Meter) -> Result<(), Failure> {
+        let lane = &mut self.lanes[lane];
+        let Some(expected) = lane.expected.take() else { return Ok(()) };
+        let (bytes, timing) = lane.lane.finish()?;
+        let sum = bytes.iter().rev().fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
+        self.usage.worked(timing, meter.elapsed());
+        self.done += 1;
+        self.total = self.total.wrapping_add(sum);
+        if sum != expected {
+            self.problems
+                .push(format!("the device sums block {} to {sum:x}, this processor to {expected:x}", self.done));
+        }
+        Ok(())
+    }
+
+    fn drain(&mut self, meter: &Meter) -> Result<(), Failure> {
+        for turn in 0..LANES {
+            self.collect((self.submitted + turn) % LANES, meter)?;
+        }
+        Ok(())
+    }
+}
+
+/// Sums blocks on one lane.
+struct Summer {
+    lane: Lane,
+    words: Buffer,
+    total: Buffer,
+    /// What the block under way should sum to.
+    expected: Option<u64>,
+}
+
+impl Summer {
+    fn new(mut lane: Lane, block: u64) -> Result<Self, DeviceError> {
+        let (words, total) = (lane.buffer(block.next_multiple_of(4) as usize)?, lane.buffer(8)?);
+        Ok(Self { lane, words, total, expected: None })
+    }
+
+    fn submit(&mut self, piece: &Piece) -> Result<(), DeviceError> {
+        use Argument::{Buffer as Pointer, U32};
+        let lane = &mut self.lane;
+        let filled = piece.bytes.len().next_multiple_of(4);
+        let staged = lane.stage(filled)?;
+        staged[..piece.bytes.len()].copy_from_slice(&piece.bytes);
+        staged[piece.bytes.len()..].fill(0);
+        lane.upload(0, filled, self.words)?;
+        lane.uploaded()?;
+        lane.clear(self.total)?;
+        let count = (filled / 4) as u32;
+        let arguments = [Pointer(self.words), U32(count), U32(STRIP), Pointer(self.total)];
+        lane.launch(Kernel::WordSum, count.div_ceil(STRIP), &arguments)?;
+        lane.download(self.total, 8)?;
+        self.expected = Some(piece.sum);
+        Ok(())
+    }
+}
+
+/// A copy that is being written, file by file.
+struct Copy {
+    folder: Option<PathBuf>,
+    open: Option<(usize, Output)>,
+    /// What was written of each file: its path and the CRC-32 of its bytes.
+    files: Vec<(PathBuf, crc32fast::Hasher)>,
+    written: u64,
+}
+
+impl Copy {
+    fn new(folder: Option<PathBuf>) -> Self {
+        Self { folder, open: None, files: Vec::new(), written: 0 }
+    }
+
+    fn write(&mut self, files: &[Input], piece: &Piece) -> Result<(), Failure> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        let path = folder.join(&files[piece.block.file].name);
+        if self.open.as_ref().is_none_or(|(file, _)| *file != piece.block.file) {
+            if let Some((_, before)) = self.open.take() {
+                before.finish()?;
+            }
+            self.open = Some((piece.block.file, Output::create(&path)?));
+            self.files.push((path, crc32fast::Hasher::new()));
+        }
+        if let (Some((_, output)), Some((_, hash))) = (&mut self.open, self.files.last_mut()) {
+            hash.update(&piece.bytes);
+            output.write_all(&piece.bytes).map_err(|error| Failure::file("write", output.partial(), &error))?;
+            self.written += piece.bytes.len() as u64;
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), Failure> {
+        self.open.take().map_or(Ok(()), |(_, output)| output.finish())
+    }
+
+    /// Reads the copy and says what is wrong with it.
+    fn read_back(&mut self) -> Result<Vec<String>, Failure> {
+        let mut wrong = Vec::new();
+        for (path, hash) in self.files.drain(..) {
+            let found = checksum::crc32_of(&path).map_err(|error| Failure::file("read back", &path, &error))?;
+            if found != hash.finalize() {
+                wrong.push(format!("{}: what is read back is not what was written", path.display()));
+            }
+        }
+        Ok(wrong)
+    }
+}
+
+fn progress(bytes: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template(
+        "  load {bar:24} {percent:>3} %  {decimal_bytes} of {decimal_total_bytes}  {decimal_bytes_per_sec}  {eta} left",
+    );
+    ProgressBar::new(bytes).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(input: PathBuf) -> Load {
+        Load {
+            input,
+            output: None,
+            block: 1000,
+            pattern: Pattern::Random,
+            seed: 1,
+            workers: 2,
+            device: Choice::Cpu,
+            drop_cache: false,
+            bytes: None,
+            part: None,
+        }
+    }
+
+    #[test]
+    fn every_byte_is_summed_once_in_any_order_and_by_all_parts_together() {
+        let folder = tempfile::tempdir().unwrap();
+        let bytes: Vec<u8> = (0..12_345u32).map(|index| (index * 7 % 256) as u8).collect();
+        std::fs::write(folder.path().join("a"), &bytes).unwrap();
+        let run = |change: fn(&mut Load)| {
+            let mut load = load(folder.path().to_path_buf());
+            change(&mut load);
+            let outcome = load.run().unwrap();
+            assert_eq!(outcome.failure, None);
+            outcome.verdict
+        };
+        let random = run(|_| {});
+        assert_eq!((random.bytes, random.count), (12_345, 13));
+        assert_eq!(random.answer, run(|load| load.pattern = Pattern::Sequential).answer);
+        let parts = [run(|load| load.part = Some((0, 2))), run(|load| load.part = Some((1, 2)))];
+        assert_eq!(parts.iter().map(|part| part.bytes).sum::<u64>(), 12_345);
+        let sum = |run: &Verdict| u64::from_str_radix(run.answer.as_ref().unwrap(), 16).unwrap();
+        assert_eq!(sum(&parts[0]) + sum(&parts[1]), sum(&random));
+        assert_eq!(run(|load| load.bytes = Some(2500)).count, 3);
+    }
+
+    #[test]
+    fn a_copy_is_the_same_as_its_source() {
+        let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::write(from.path().join("a"), [1; 2500]).unwrap();
+        std::fs::write(from.path().join("b"), [2; 10]).unwrap();
+        let output = Some(to.path().to_path_buf());
+        let load = Load { output, pattern: Pattern::Sequential, ..load(from.path().to_path_buf()) };
+        let outcome = load.run().unwrap();
+        assert_eq!((outcome.failure, outcome.verdict.written_bytes), (None, Some(2510)));
+        assert_eq!(std::fs::read(to.path().join("a")).unwrap(), [1; 2500]);
+        assert_eq!(std::fs::read(to.path().join("b")).unwrap(), [2; 10]);
+    }
+
+    #[test]
+    fn a_copy_that_changed_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        std::fs::write(&path, "changed").unwrap();
+        let mut copy = Copy::new(None);
+        copy.files.push((path, crc32fast::Hasher::new()));
+        assert_eq!(copy.read_back().unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,9 @@
+//! The jobs as a person runs them: the real binary, real files, exit codes and words.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod bad_input;
+mod fixture;
+mod mounted;
+mod running;
+mod submitting;
