@@ -27,6 +27,11 @@ pub(crate) struct Runs {
 }
 
 impl Runs {
+    /// Whether `read` repeats what a run has seen: many readers of one file keep step.
+    pub(crate) fn repeats(&self, read: ByteRange) -> bool {
+        self.runs.iter().any(|run| run.range.contains(read))
+    }
+
     /// Takes in a read: the run it belongs to now, and the one that gave way to it.
     pub(crate) fn note(&mut self, read: ByteRange) -> (Run, Option<Run>) {
         let mut run = Run { range: read, up: 0, down: 0 };

@@ -88,6 +88,9 @@ impl Tracker {
         }
         self.reads += 1;
         let known = self.streams.iter().rposition(|stream| stream.takes(read.range));
+        if known.is_none() && self.runs.repeats(read.range) {
+            return Plan::default();
+        }
         self.noise = (self.noise * 15 + if known.is_some() { 0 } else { 256 }) / 16;
         let mut plan = Plan::default();
         let at = match known {

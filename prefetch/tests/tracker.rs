@@ -148,6 +148,17 @@ fn interleaved_readers_are_followed_each() {
 }
 
 #[test]
+fn twenty_readers_that_keep_step_are_one_stream() {
+    let mut reader = Reader::of(64 * MIB);
+    for step in 0..64 {
+        (0..20).for_each(|_| drop(reader.read(step * MIB, MIB)));
+    }
+    let stats = reader.tracker.stats();
+    assert_eq!(stats.streams, 1);
+    assert!(stats.used >= 60 * MIB, "{stats:?}");
+}
+
+#[test]
 fn reads_that_two_threads_take_out_of_order_are_one_stream() {
     let mut reader = Reader::of(64 * MIB);
     for pair in 0..64 {
