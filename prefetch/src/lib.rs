@@ -9,6 +9,7 @@
 //! followed once random reads would hardly look like it, and never further ahead than a few times what it has
 //! come.
 
+pub mod access;
 mod candidate;
 mod plan;
 mod progression;
