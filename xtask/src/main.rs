@@ -10,6 +10,7 @@ mod check;
 mod demo;
 mod e2e;
 mod image;
+mod kernels;
 mod mount;
 mod servers;
 mod shell;
@@ -47,6 +48,8 @@ enum Job {
     Charts(charts::Options),
     /// Runs the driver on the cluster that KUBECONFIG names: real pods, real mounts, everything killed.
     E2e(e2e::Options),
+    /// Compiles the GPU kernels of the sample jobs to PTX, which is checked in; needs no GPU.
+    Kernels(kernels::Options),
     /// The house rules alone: arrows between rooms, file heads, dead files.
     Tidy,
 }
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Job::Charts(options) => charts::run(&options),
         Job::Image(options) => image::run_job(&options),
         Job::E2e(options) => e2e::run(&options),
+        Job::Kernels(options) => kernels::run(&options),
         Job::Tidy => tidy::run(),
     });
     match done {

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use crate::servers::{S3Server, Server};
 use crate::shell::{cargo, spawn, step};
 use crate::tally::Tally;
-use crate::{charts, check, demo, tools};
+use crate::{charts, check, demo, kernels, tools};
 
 /// What `cargo xtask test` can leave out.
 #[derive(clap::Args)]
@@ -48,6 +48,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         tally.step(charts.is_ok());
         report(charts);
     }
+    if !options.no_check && options.package.is_none() {
+        let compiled = kernels::run(&kernels::Options::check());
+        tally.step(compiled.is_ok());
+        report(compiled);
+    }
     let tested = test_binaries(options, &mut tally);
     if tested.is_err() && !tally.failed() {
         tally.step(false);
@@ -78,6 +83,7 @@ fn test_binaries(options: &Options, tally: &mut Tally) -> Result<()> {
     tools::fuse()?;
     tools::debian(&[("fio", "fio"), ("openssl", "openssl")])?;
     let python = tools::python()?;
+    let helm = tools::helm()?;
     let azurite = Server::azurite()?;
     let (azurite_tls, certificate) = Server::azurite_with_tls()?;
     let s3 = Server::s3(options.s3, S3_KEY, S3_SECRET)?;
@@ -99,6 +105,7 @@ fn test_binaries(options: &Options, tally: &mut Tally) -> Result<()> {
         .env("RFUSE_TEST_S3_SECRET", S3_SECRET)
         .env("RFUSE_TEST_S3_BUCKET", &s3.bucket)
         .env("RFUSE_TEST_CSI_SANITY", &sanity)
+        .env("RFUSE_TEST_HELM", &helm)
         .env("RFUSE_TEST_PYTHON", &python);
     watch(&mut tests, tally)
 }

@@ -22,6 +22,8 @@ const CARGO_DENY: &str = "0.20.2";
 /// The libraries whose way of reading the tests copy from nobody: they run the real ones.
 const READERS: [&str; 6] =
     ["numpy==2.4.6", "pyarrow==26.0.1", "h5py==3.16.0", "safetensors==0.8.0", "mcap==1.6.0", "zarr==3.1.6"];
+/// The compiler of the GPU kernels. Its PTX runs with every driver since 535; a newer one's needs a newer driver.
+const NVRTC: &str = "nvidia-cuda-nvrtc-cu12==12.2.140";
 /// A download and build from a cold registry on two busy cores.
 const INSTALL_LIMIT: Duration = Duration::from_secs(20 * 60);
 
@@ -151,6 +153,27 @@ pub(crate) fn python() -> Result<PathBuf> {
         std::fs::write(&done, READERS.join(" "))?;
     }
     Ok(python)
+}
+
+/// A Python, and the library that compiles CUDA C without a GPU.
+pub(crate) fn nvrtc() -> Result<(PathBuf, PathBuf)> {
+    let home = folder().join("nvrtc");
+    let python = home.join("bin/python3");
+    let done = home.join("nvrtc-installed");
+    if std::fs::read_to_string(&done).ok().as_deref() != Some(NVRTC) {
+        step("install", NVRTC);
+        virtual_environment(&home)?;
+        let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", NVRTC];
+        run_quietly(&mut command(&python, &install), INSTALL_LIMIT)?;
+        std::fs::write(&done, NVRTC)?;
+    }
+    let find =
+        "import nvidia.cuda_nvrtc as n, os; print(os.path.join(os.path.dirname(n.__file__), 'lib', 'libnvrtc.so.12'))";
+    let library = PathBuf::from(output_of(&mut command(&python, &["-c", find]))?.trim());
+    if !library.is_file() {
+        bail!("{NVRTC} is installed, but {} is not there", library.display());
+    }
+    Ok((python, library))
 }
 
 /// The machine's Go if it is new enough for the server, else one from the Python registry.
