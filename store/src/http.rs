@@ -36,7 +36,7 @@ use tokio::time::timeout;
 use crate::{Fetched, Get, Landing, Operation, StoreError, StoreErrorKind};
 use connector::Connector;
 
-pub(crate) use status::{refusal, server_time};
+pub(crate) use status::{clock, refusal, server_time};
 
 /// How long an unused connection is kept. Azure and S3 close theirs later than this or say so.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);

@@ -111,3 +111,50 @@ fn unmounting_below_a_mount_that_hangs_ends_all_the_same() {
     assert!(took < std::time::Duration::from_secs(20), "{took:?}");
     let _ = inner.run(&["unmount", text(&below)]);
 }
+
+#[test]
+fn owner_modes_and_what_may_run_are_those_of_the_settings() {
+    use std::os::unix::fs::MetadataExt as _;
+    if !can_mount() {
+        return;
+    }
+    for (flags, runs) in [(&["--allow-exec=false"][..], false), (&[], true)] {
+        let shell = Shell::new();
+        let script = shell.folder("source").join("hello.sh");
+        std::fs::write(script, "#!/bin/sh\necho hello\n").unwrap();
+        let settings = ["--uid", "7", "--gid", "8", "--file-mode", "0755", "--dir-mode", "0750", "--allow-other"];
+        let mounted = Mounted::of(&shell, &shell.source(), &[&settings[..], flags].concat());
+        let (file, dir) = (mounted.path("hello.sh"), mounted.dir.clone());
+        let [file_is, dir_is] = [&file, &dir].map(|path| std::fs::metadata(path).unwrap());
+        assert_eq!((file_is.uid(), file_is.gid(), file_is.mode() & 0o7777), (7, 8, 0o755));
+        assert_eq!((dir_is.uid(), dir_is.gid(), dir_is.mode() & 0o7777), (7, 8, 0o750));
+        assert_eq!(shell.other(&file).output().is_ok_and(|output| output.stdout == b"hello\n"), runs, "{flags:?}");
+        let table = std::fs::read_to_string("/proc/self/mounts").unwrap();
+        let line = table.lines().find(|line| line.contains(text(&dir))).unwrap();
+        let options = line.split(' ').nth(3).unwrap();
+        let has = |word: &str| options.split(',').any(|option| option == word);
+        assert!(has("ro") && has("nosuid") && has("nodev") && has("default_permissions"), "{line}");
+        assert_eq!(has("noexec"), !runs, "{line}");
+    }
+}
+
+#[test]
+fn what_a_store_answers_in_passing_is_asked_again_and_counted() {
+    if !can_mount() {
+        return;
+    }
+    let server = rfuse_store::testing::S3Server::start(100).unwrap();
+    server.put(*b"data", vec![7; 100_000]);
+    let (id, secret) = server.key_pair();
+    let shell = Shell::new().set("AWS_ACCESS_KEY_ID", id).set("AWS_SECRET_ACCESS_KEY", secret);
+    let at = ["--endpoint", &server.url(), "--region", "us-east-1"];
+    let mounted = Mounted::of(&shell, &format!("s3://{}", server.bucket()), &at);
+    let before = mounted.stats().store;
+    server.fail(3);
+    assert!(std::fs::read(mounted.path("data")).unwrap() == vec![7; 100_000]);
+    let after = mounted.stats();
+    assert_eq!((after.store.retries - before.retries, after.store.failed - before.failed), (3, 3));
+    assert!(after.reads.waited.count >= 1 && after.reads.waited.p99 > 0.0, "{:?}", after.reads);
+    assert!(shell.succeed(&["stats", text(&mounted.dir)]).contains("retries 3"));
+    assert!(shell.succeed(&["stats", "--prometheus", text(&mounted.dir)]).contains("rfuse_store_retries_total 3"));
+}

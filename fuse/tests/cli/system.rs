@@ -71,16 +71,21 @@ fn systemd_is_told_when_the_mount_is_ready_and_its_end_unmounts() {
     let dir = text(&mounted.dir);
     std::fs::write(&config, format!("[mount.training]\nurl = \"{}\"\ndir = \"{dir}\"\n", shell.source())).unwrap();
     let mut command = shell.command();
+    command.env("JOURNAL_STREAM", "8:1").stderr(std::process::Stdio::piped());
     command.env("NOTIFY_SOCKET", shell.path("notify")).args(["mount", "--foreground", "--config", text(&config)]);
-    let mut service = command.arg("training").spawn().unwrap();
+    let service = command.arg("training").spawn().unwrap();
     let mut word = [0; 64];
     let length = socket.recv(&mut word).unwrap();
     assert_eq!(&word[..length], b"READY=1");
     assert_eq!(std::fs::read_to_string(mounted.path("a.txt")).unwrap(), "hello");
     let pid = rustix::process::Pid::from_child(&service);
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    assert!(service.wait().unwrap().success());
+    let ended = service.wait_with_output().unwrap();
+    assert!(ended.status.success());
     assert!(!mounted.is_mounted());
+    // With the levels that journald reads, and without a time, which it knows.
+    let log = String::from_utf8(ended.stderr).unwrap();
+    assert!(log.lines().count() >= 2 && log.lines().all(|line| line.starts_with("<6>")), "{log}");
 }
 
 #[test]

@@ -7,11 +7,10 @@ use std::time::{Duration, SystemTime};
 
 use http::response::Parts;
 use http::{HeaderMap, StatusCode};
-use jiff::Timestamp;
 
 use super::auth::Auth;
 use super::xml;
-use crate::http::{refusal, server_time};
+use crate::http::{clock, refusal, server_time};
 use crate::{Operation, StoreError, StoreErrorKind};
 
 /// Azure takes a signed request up to 15 minutes old; a clock that is further off is the reason of a refusal.
@@ -188,10 +187,6 @@ impl<'a> Refusal<'a> {
 /// Error codes are words; anything else in their place is not repeated.
 fn is_code(text: &str) -> bool {
     !text.is_empty() && text.len() <= 80 && text.bytes().all(|b| b.is_ascii_alphanumeric())
-}
-
-fn clock(time: SystemTime) -> String {
-    Timestamp::try_from(time).map_or_else(|_| "?".to_owned(), |time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
 /// The letter in `sp=` that an operation needs, and its name.

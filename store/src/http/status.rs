@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use http::header::{DATE, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
+use jiff::Timestamp;
 
 use crate::{Operation, StoreError, StoreErrorKind};
 
@@ -35,6 +36,11 @@ pub(crate) fn refusal(operation: Operation, status: StatusCode, headers: &Header
     error.status = Some(status.as_u16());
     error.retry_after = retry_after(headers);
     error
+}
+
+/// A time as it is told to people, in UTC.
+pub(crate) fn clock(time: SystemTime) -> String {
+    Timestamp::try_from(time).map_or_else(|_| "?".to_owned(), |time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
 /// How long the store asks to wait (RFC 9110, section 10.2.3: seconds or a date), at most five minutes. A date

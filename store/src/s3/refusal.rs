@@ -9,7 +9,7 @@ use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 
 use super::speakable::{speakable, word};
-use crate::http::{refusal, server_time};
+use crate::http::{clock, refusal, server_time};
 use crate::{Operation, StoreError, StoreErrorKind};
 
 /// Longest error document that is read, in bytes.
@@ -180,9 +180,13 @@ fn is_skewed(error: &StoreError, headers: &HeaderMap) -> bool {
 }
 
 fn skew_text(headers: &HeaderMap) -> String {
-    match skew_seconds(headers) {
-        0 => "this machine's clock is too far from the store's; set it right".to_owned(),
-        seconds => format!("this machine's clock is {seconds} seconds off the store's; set it right"),
+    match server_time(headers) {
+        Some(theirs) => format!(
+            "this machine's clock shows {} and the store's {}; set it right (chronyc, timedatectl)",
+            clock(SystemTime::now()),
+            clock(theirs)
+        ),
+        None => "this machine's clock is too far from the store's; set it right (chronyc, timedatectl)".to_owned(),
     }
 }
 
@@ -262,7 +266,7 @@ mod tests {
             HeaderMap::from_iter([(http::header::DATE, HeaderValue::from_static("Sun, 06 Nov 1994 08:49:37 GMT"))]);
         let error = head(StatusCode::FORBIDDEN, &old);
         assert_eq!(error.kind, StoreErrorKind::ClockSkew);
-        assert!(error.message.contains("seconds off"), "{error}");
+        assert!(error.message.contains("the store's 1994-11-06T08:49:37Z"), "{error}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read as _, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use hmac::{Hmac, Mac as _};
@@ -35,6 +35,8 @@ pub struct S3Server {
 struct Shared {
     objects: RwLock<BTreeMap<Vec<u8>, Vec<u8>>>,
     page_max: usize,
+    /// Requests still to be answered with 503.
+    failing: AtomicUsize,
     ended: AtomicBool,
 }
 
@@ -63,6 +65,11 @@ impl S3Server {
     /// Keeps an object of this name, whatever its bytes are.
     pub fn put(&self, key: impl Into<Vec<u8>>, body: impl Into<Vec<u8>>) {
         self.shared.objects.write().unwrap_or_else(PoisonError::into_inner).insert(key.into(), body.into());
+    }
+
+    /// Answers the next `count` requests with 503.
+    pub fn fail(&self, count: usize) {
+        self.shared.failing.store(count, Ordering::SeqCst);
     }
 
     /// `http://127.0.0.1:PORT`.
@@ -207,6 +214,10 @@ impl Answer {
 }
 
 fn answer(shared: &Shared, request: &Request) -> Answer {
+    let failing = shared.failing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+    if failing.is_ok() {
+        return Answer::refusal("503 Service Unavailable", "SlowDown");
+    }
     if request.path != request.canonical_path() {
         return Answer::refusal("400 Bad Request", "InvalidURI");
     }
