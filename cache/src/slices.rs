@@ -64,3 +64,10 @@ impl Slices {
         all
     }
 }
+
+/// Bytes that are in memory for another reason than being remembered.
+impl From<Bytes> for Slices {
+    fn from(bytes: Bytes) -> Self {
+        if bytes.is_empty() { Self::default() } else { Self::copied(bytes) }
+    }
+}

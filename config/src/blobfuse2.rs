@@ -42,14 +42,14 @@ enum Part {
 const TABLE: &[(&str, &str, &str, Fate)] = &{
     use Fate::{Always, Megabytes, Mode, Same, Seconds, SecretTo, Umask, Url};
     const NO_DISK: Fate = Fate::None("there is no disk cache yet; memory bounds the cache");
-    const NO_WRITES: Fate = Fate::None("a mount is read-only");
+    const NO_LAZY: Fate = Fate::None("a file is stored when close returns");
     const NO_AHEAD: Fate = Fate::None("what is fetched is exactly what is read; read-ahead is the nearest setting");
     const NO_MONITOR: Fate = Fate::None("`rfuse stats`, also with --prometheus, shows a mount from inside");
     const ONE_CACHE: Fate = Always("there is one cache, of blocks");
     [
         ("allow-other", "allow-other", "allow_other", Same("allow-other")),
         ("nonempty", "nonempty", "nonempty", Same("nonempty")),
-        ("read-only", "read-only", "ro", Always("a mount is read-only")),
+        ("read-only", "read-only", "ro", Same("read-only")),
         ("foreground", "foreground", "", Fate::None("it is a flag of `rfuse mount`, not a setting: --foreground")),
         ("components", "", "", ONE_CACHE),
         ("allow-root", "allow-root", "allow_root", Fate::None("allow-other is the nearest")),
@@ -70,8 +70,8 @@ const TABLE: &[(&str, &str, &str, Fate)] = &{
         ("", "disable-version-check", "", Always("rfuse calls nobody but the store")),
         ("", "cleanup-on-start", "", NO_DISK),
         ("", "empty-dir-check", "", Always("a mount point that is not empty is refused without nonempty")),
-        ("", "lazy-write", "", NO_WRITES),
-        ("lazy-write", "", "", NO_WRITES),
+        ("", "lazy-write", "", NO_LAZY),
+        ("lazy-write", "", "", NO_LAZY),
         ("logging.level", "log-level", "", Same("log-level")),
         ("logging.file-path", "log-file-path", "", Same("log-file")),
         (
@@ -103,8 +103,13 @@ const TABLE: &[(&str, &str, &str, Fate)] = &{
         ("libfuse.direct-io", "direct-io", "direct_io", Same("direct-io")),
         ("libfuse.max-fuse-threads", "max-fuse-threads", "", Same("max-background")),
         ("libfuse.fuse-trace", "fuse-trace", "", Fate::None("log-level = \"trace\" is the nearest")),
-        ("libfuse.disable-writeback-cache", "disable-writeback-cache", "", NO_WRITES),
-        ("libfuse.ignore-open-flags", "ignore-open-flags", "", NO_WRITES),
+        (
+            "libfuse.disable-writeback-cache",
+            "disable-writeback-cache",
+            "",
+            Always("writes go to rfuse at once; the kernel holds none back"),
+        ),
+        ("libfuse.ignore-open-flags", "ignore-open-flags", "", Always("O_APPEND and O_TRUNC do what they say")),
         ("libfuse.extension", "", "", Fate::None("nothing is loaded into the mount")),
         ("block_cache.block-size-mb", "block-cache-block-size", "", Megabytes("block-size")),
         ("block_cache.mem-size-mb", "block-cache-pool-size", "", Megabytes("memory")),
@@ -128,11 +133,11 @@ const TABLE: &[(&str, &str, &str, Fate)] = &{
         ("file_cache.max-eviction", "", "", NO_DISK),
         ("file_cache.policy", "", "", NO_DISK),
         ("file_cache.refresh-sec", "", "", Always("a changed object is seen at the next open")),
-        ("file_cache.create-empty-file", "", "", NO_WRITES),
+        ("file_cache.create-empty-file", "", "", Fate::None("a new file is stored when it is closed")),
         ("file_cache.allow-non-empty-temp", "", "", NO_DISK),
         ("file_cache.cleanup-on-start", "", "", NO_DISK),
-        ("file_cache.sync-to-flush", "", "", NO_WRITES),
-        ("file_cache.ignore-sync", "", "", NO_WRITES),
+        ("file_cache.sync-to-flush", "", "", Always("fsync stores the file")),
+        ("file_cache.ignore-sync", "", "", Fate::None("fsync stores the file")),
         ("file_cache.offload-io", "", "", NO_DISK),
         ("file_cache.policy-trace", "", "", NO_MONITOR),
         ("file_cache.hard-limit", "", "", Always("the cap of memory is hard")),
@@ -188,8 +193,8 @@ const TABLE: &[(&str, &str, &str, Fate)] = &{
         ("azstorage.http-proxy", "http-proxy", "", Fate::None("set HTTP_PROXY in the environment")),
         ("azstorage.https-proxy", "https-proxy", "", Fate::None("set HTTPS_PROXY in the environment")),
         ("azstorage.max-concurrency", "max-concurrency", "", Same("requests-in-flight")),
-        ("azstorage.block-size-mb", "", "", NO_WRITES),
-        ("azstorage.tier", "", "", NO_WRITES),
+        ("azstorage.block-size-mb", "", "", Fate::None("part-size is the nearest")),
+        ("azstorage.tier", "", "", Fate::None("objects get the default tier of the account")),
         (
             "azstorage.block-list-on-mount-sec",
             "cancel-list-on-mount-seconds",
@@ -197,7 +202,7 @@ const TABLE: &[(&str, &str, &str, Fate)] = &{
             Fate::None("a mount asks for one name only"),
         ),
         ("azstorage.fail-unsupported-op", "", "", Always("what is not supported fails")),
-        ("azstorage.update-md5", "", "", NO_WRITES),
+        ("azstorage.update-md5", "", "", Fate::None("no MD5 of whole objects is stored")),
         (
             "azstorage.validate-md5",
             "",
@@ -208,7 +213,7 @@ const TABLE: &[(&str, &str, &str, Fate)] = &{
         ("azstorage.disable-compression", "", "", Always("bodies are never compressed")),
         ("azstorage.telemetry", "", "", Fate::None("requests carry no text of yours")),
         ("azstorage.honour-acl", "", "", Fate::None("file-mode and dir-mode rule permissions")),
-        ("azstorage.preserve-acl", "", "", NO_WRITES),
+        ("azstorage.preserve-acl", "", "", Fate::None("ACLs are not kept when an object is replaced")),
         ("azstorage.cpk-enabled", "", "", Fate::None("customer-provided keys are not spoken")),
         ("azstorage.filter", "", "", Fate::None("a prefix in the URL is the only filter")),
         ("azstorage.cap-mbps-read", "", "", Fate::None("bandwidth is not capped; requests-in-flight bounds requests")),
@@ -339,8 +344,8 @@ impl Conversion {
     fn umask(&mut self, name: &str, value: &str) {
         match crate::setting::parse_mode(value) {
             Some(mask) => {
-                self.set(name, "file-mode", format!("{:04o}", 0o444 & !mask));
-                self.set(name, "dir-mode", format!("{:04o}", 0o555 & !mask));
+                self.set(name, "file-mode", format!("{:04o}", 0o666 & !mask));
+                self.set(name, "dir-mode", format!("{:04o}", 0o777 & !mask));
             }
             None => self.notes.push(format!("{name}: {value} is not octal")),
         }

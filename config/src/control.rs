@@ -76,6 +76,9 @@ pub struct Statistics {
     pub url: String,
     /// The folder.
     pub dir: String,
+    /// Whether nothing can be changed through it.
+    #[serde(default)]
+    pub read_only: bool,
     /// The process that serves.
     pub pid: u32,
     /// Seconds since it was mounted.

@@ -1,6 +1,7 @@
 //! One mount, in full: what all layers together say.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::{CacheConfig, FsConfig, StoreConfig};
 
@@ -9,6 +10,10 @@ use crate::{CacheConfig, FsConfig, StoreConfig};
 pub struct MountOptions {
     /// Whether other users may read the mount; permissions are checked by the kernel then.
     pub allow_other: bool,
+    /// Whether nothing can be changed.
+    pub read_only: bool,
+    /// Time for what is not stored yet once the mount has ended.
+    pub drain_timeout: Duration,
     /// Whether programs on the mount may run.
     pub allow_exec: bool,
     /// Whether a directory that is not empty may be mounted on.
@@ -27,6 +32,8 @@ impl Default for MountOptions {
     fn default() -> Self {
         Self {
             allow_other: false,
+            read_only: true,
+            drain_timeout: Duration::from_secs(60),
             allow_exec: true,
             nonempty: false,
             read_ahead: 4096,

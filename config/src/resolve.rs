@@ -30,6 +30,8 @@ pub struct Surroundings {
     pub managed_identity: bool,
     /// Somebody is logged in to the Azure command line (`azureProfile.json`).
     pub azure_cli: bool,
+    /// Where files are spooled unless a setting says otherwise.
+    pub spool: Option<PathBuf>,
 }
 
 impl MountConfig {
@@ -43,7 +45,7 @@ impl MountConfig {
         Ok(Self {
             cache: cache(layers, &store)?,
             store,
-            fs: fs(layers, around),
+            fs: fs(layers, url, around),
             mount: mount(layers),
             log: log(layers),
         })
@@ -246,17 +248,32 @@ fn disk(layers: &Layers, store: &StoreConfig) -> Option<DiskConfig> {
     })
 }
 
-fn fs(layers: &Layers, around: &Surroundings) -> FsConfig {
+fn fs(layers: &Layers, url: &ParsedUrl, around: &Surroundings) -> FsConfig {
+    let read_only = switch(layers, "read-only");
+    let (file_mode, dir_mode) = if read_only { (0o444, 0o555) } else { (0o644, 0o755) };
     FsConfig {
         uid: layers.text("uid").parse().unwrap_or(around.uid),
         gid: layers.text("gid").parse().unwrap_or(around.gid),
-        file_mode: parse_mode(layers.text("file-mode")).unwrap_or(0o444),
-        dir_mode: parse_mode(layers.text("dir-mode")).unwrap_or(0o555),
+        file_mode: parse_mode(layers.text("file-mode")).unwrap_or(file_mode),
+        dir_mode: parse_mode(layers.text("dir-mode")).unwrap_or(dir_mode),
         metadata_ttl: time(layers, "metadata-ttl"),
         negative_ttl: time(layers, "negative-ttl"),
         entries_max: count(layers, "entries-max"),
         deadline: time(layers, "deadline"),
         prefetch: PrefetchConfig { window: size(layers, "prefetch-window"), push: size(layers, "page-push") },
+        read_only,
+        no_delete: switch(layers, "no-delete"),
+        no_overwrite: switch(layers, "no-overwrite"),
+        // Links and modes that a listing does not tell would show for some time and then not.
+        posix: layers.text("posix") != "off" && !matches!(url.location, Location::S3 { .. }),
+        folder_markers: matches!(url.location, Location::Azure { .. }),
+        real_directories: matches!(url.location, Location::Local(_)),
+        overwrite_on_conflict: layers.text("on-conflict") == "overwrite",
+        spool: path(layers, "spool").or_else(|| around.spool.clone()),
+        spool_max: size(layers, "spool-max"),
+        part_size: size(layers, "part-size"),
+        upload_memory: size(layers, "upload-memory"),
+        origin: url.location.to_string(),
     }
 }
 
@@ -264,6 +281,8 @@ fn mount(layers: &Layers) -> MountOptions {
     let threads: usize = count(layers, "threads");
     MountOptions {
         allow_other: switch(layers, "allow-other"),
+        read_only: switch(layers, "read-only"),
+        drain_timeout: time(layers, "drain-timeout"),
         allow_exec: switch(layers, "allow-exec"),
         nonempty: switch(layers, "nonempty"),
         read_ahead: size(layers, "read-ahead"),
@@ -343,16 +362,31 @@ mod tests {
         resolve(url, flags, variables, around).unwrap().store.azure
     }
 
-    const NOBODY: Surroundings =
-        Surroundings { uid: 0, gid: 0, workload_identity: false, managed_identity: false, azure_cli: false };
+    const NOBODY: Surroundings = Surroundings {
+        uid: 0,
+        gid: 0,
+        workload_identity: false,
+        managed_identity: false,
+        azure_cli: false,
+        spool: None,
+    };
 
     #[test]
     fn without_a_word_every_room_gets_its_own_default() {
         let config = resolve("mem:", &[], &[], &NOBODY).unwrap();
         assert_eq!(config.store, StoreConfig::at(Location::Memory));
         assert_eq!(config.cache, CacheConfig::default());
-        assert_eq!(config.fs, FsConfig::default());
-        assert_eq!(config.mount, MountOptions::default());
+        // The rooms by themselves change nothing; a mount may.
+        let fs = FsConfig {
+            read_only: false,
+            file_mode: 0o644,
+            dir_mode: 0o755,
+            posix: true,
+            origin: "mem:".to_owned(),
+            ..FsConfig::default()
+        };
+        assert_eq!(config.fs, fs);
+        assert_eq!(config.mount, MountOptions { read_only: false, ..MountOptions::default() });
         assert_eq!(config.log, LogOptions::default());
     }
 

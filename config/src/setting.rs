@@ -54,6 +54,8 @@ pub enum Group {
     Cache,
     /// How objects look as files.
     Files,
+    /// How files become objects.
+    Writing,
     /// How the kernel is served.
     Mount,
     /// What is written down.
@@ -62,7 +64,8 @@ pub enum Group {
 
 impl Group {
     /// The groups in the order of the help.
-    pub const ALL: [Self; 6] = [Self::Credentials, Self::Store, Self::Cache, Self::Files, Self::Mount, Self::Logging];
+    pub const ALL: [Self; 7] =
+        [Self::Credentials, Self::Store, Self::Cache, Self::Files, Self::Writing, Self::Mount, Self::Logging];
 
     /// The heading.
     pub fn heading(self) -> &'static str {
@@ -71,6 +74,7 @@ impl Group {
             Self::Store => "Store",
             Self::Cache => "Cache",
             Self::Files => "Files",
+            Self::Writing => "Writing",
             Self::Mount => "Mount",
             Self::Logging => "Logging",
         }
@@ -101,7 +105,7 @@ const fn row(group: Group, name: &'static str, kind: Kind, default: &'static str
 
 /// Every setting, in the order of the help.
 pub const SETTINGS: &[Setting] = &{
-    use Group::{Cache, Credentials, Files, Logging, Mount, Store};
+    use Group::{Cache, Credentials, Files, Logging, Mount, Store, Writing};
     use Kind::{Choice, Count, Mode, Path, Secret, Share, Size, Switch, Text, Time};
     [
         row(
@@ -265,8 +269,14 @@ pub const SETTINGS: &[Setting] = &{
             "",
             "Group of every file; by default that of who mounts.",
         ),
-        row(Files, "file-mode", Mode, "0444", "Permission bits of files."),
-        row(Files, "dir-mode", Mode, "0555", "Permission bits of directories."),
+        row(Files, "file-mode", Mode, "", "Permission bits of files; by default 0644, and 0444 on a read-only mount."),
+        row(
+            Files,
+            "dir-mode",
+            Mode,
+            "",
+            "Permission bits of directories; by default 0755, and 0555 on a read-only mount.",
+        ),
         row(
             Files,
             "metadata-ttl",
@@ -282,6 +292,58 @@ pub const SETTINGS: &[Setting] = &{
             Time,
             "30s",
             "Time within which every request of a program is answered, whatever the store does.",
+        ),
+        row(Writing, "read-only", Switch, "false", "Change nothing: whatever would is refused with EROFS."),
+        row(
+            Writing,
+            "on-conflict",
+            Choice(&["fail", "overwrite"]),
+            "fail",
+            "What becomes of a written file whose object somebody else has changed since it was opened: fail with ESTALE or EEXIST and keep the bytes in the spool, or overwrite.",
+        ),
+        row(
+            Writing,
+            "posix",
+            Choice(&["auto", "off"]),
+            "auto",
+            "Keep mode, owner, times and links in the objects' metadata, as s3fs does; auto does so where listings tell metadata, which those of S3 do not.",
+        ),
+        row(Writing, "no-delete", Switch, "false", "Refuse to delete and to rename."),
+        row(Writing, "no-overwrite", Switch, "false", "Refuse to change objects that exist; new ones can be made."),
+        row(
+            Writing,
+            "spool",
+            Path,
+            "",
+            "Directory for the bytes of files until they are stored; by default rfuse/spool below $XDG_CACHE_HOME or ~/.cache, and /var/cache/rfuse/spool for root.",
+        ),
+        row(
+            Writing,
+            "spool-max",
+            Size { min: 16 * MIB, max: 64 * TIB },
+            "64GiB",
+            "Bytes in the spool at most; more is refused with ENOSPC.",
+        ),
+        row(
+            Writing,
+            "part-size",
+            Size { min: 5 * MIB, max: 512 * MIB },
+            "8MiB",
+            "Bytes of the first parts of an upload; they double after each thousand. A file up to this size is one PUT.",
+        ),
+        row(
+            Writing,
+            "upload-memory",
+            Size { min: 8 * MIB, max: TIB },
+            "128MiB",
+            "Bytes on their way to the store at most, over all files; writers wait beyond.",
+        ),
+        row(
+            Writing,
+            "drain-timeout",
+            Time,
+            "60s",
+            "Time for what is not stored yet once the mount has ended; the rest stays in the spool.",
         ),
         row(Mount, "allow-other", Switch, "false", "Let other users read the mount; their permissions are checked."),
         row(Mount, "allow-exec", Switch, "true", "Let programs on the mount run; false mounts noexec."),

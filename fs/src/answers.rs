@@ -126,6 +126,10 @@ pub struct FsSnapshot {
     pub unreachable_objects: u64,
     /// Handles that met a changed object.
     pub stale_handles: u64,
+    /// Files that are being written, or closed and not stored yet.
+    pub edits: u64,
+    /// Bytes of them on local disk.
+    pub spool_bytes: u64,
     /// Operations answered.
     pub operations: Operations,
     /// What was planned ahead of readers.

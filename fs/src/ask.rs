@@ -84,7 +84,7 @@ impl FileSystem {
             return true;
         }
         let Some((prefix, name)) = node.place() else { return true };
-        match self.directories.find(&prefix, name, now) {
+        match self.directories.find(&prefix, &name, now) {
             Found::Here { what, learnt } if matches!(what, What::Directory(_)) == node.is_directory => {
                 node.learn(&what, learnt);
                 true
@@ -100,7 +100,7 @@ impl FileSystem {
     pub(crate) async fn refresh(self: &Arc<Self>, node: &Arc<Node>) -> Result<(), FsError> {
         let Some((prefix, name)) = node.place() else { return Ok(()) };
         let question = if node.is_directory { Question::What } else { Question::Object };
-        let (what, learnt) = self.ask(&prefix, name, question).await?;
+        let (what, learnt) = self.ask(&prefix, &name, question).await?;
         match what {
             Some(what) if matches!(what, What::Directory(_)) == node.is_directory => {
                 node.learn(&what, learnt);
@@ -116,7 +116,7 @@ impl FileSystem {
     /// Asks the object of a file by HEAD, which alone tells some stores' metadata.
     pub(crate) async fn ask_object(self: &Arc<Self>, node: &Arc<Node>) -> Result<Option<FileMeta>, FsError> {
         let Some((prefix, name)) = node.place() else { return Ok(None) };
-        match self.ask(&prefix, name, Question::Object).await?.0 {
+        match self.ask(&prefix, &name, Question::Object).await?.0 {
             Some(What::File(meta)) => Ok(Some(meta)),
             _ => Ok(None),
         }

@@ -7,6 +7,7 @@ use rfuse_block::Version;
 use rfuse_store::ObjectMeta;
 
 use crate::expiry::Moment;
+use crate::posix::Posix;
 
 /// What is known of a file without its bytes.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -17,6 +18,8 @@ pub(crate) struct FileMeta {
     pub(crate) content_type: Option<Arc<str>>,
     /// Whether it is a symbolic link, its bytes being the target.
     pub(crate) is_symlink: bool,
+    /// What is kept of mode, owner and times in the object's metadata.
+    pub(crate) posix: Option<Arc<Posix>>,
 }
 
 impl FileMeta {
@@ -33,7 +36,13 @@ impl FileMeta {
             modified: meta.modified,
             content_type,
             is_symlink: is_symlink(meta),
+            posix: if meta.metadata.is_empty() { None } else { Self::kept(Posix::read(&meta.metadata)) },
         }
+    }
+
+    /// `posix`, where there is anything in it.
+    pub(crate) fn kept(posix: Posix) -> Option<Arc<Posix>> {
+        (!posix.is_empty()).then(|| Arc::new(posix))
     }
 }
 

@@ -39,6 +39,8 @@ struct Directory {
     probes: HashMap<Box<[u8]>, Probe>,
     /// When it was used last, in ticks of the table.
     used: u64,
+    /// When a name in it was last changed by this mount: what was listed before is not what it holds.
+    changed: Moment,
 }
 
 #[derive(Clone, Debug)]
@@ -97,6 +99,8 @@ impl Directories {
             }
         }
         match directory.probes.get(name) {
+            // Changed here, and not believed since.
+            Some(Probe { learnt: Moment::NEVER, .. }) => found = Found::Unknown { probed: 0 },
             Some(Probe { what, learnt }) if *learnt >= newest => match what {
                 Some(what) if learnt.fresh(now, self.metadata_ttl).is_some() => {
                     found = Found::Here { what: what.clone(), learnt: *learnt };
@@ -112,6 +116,14 @@ impl Directories {
     /// Remembers what the store said about one name.
     pub(crate) fn learn(&self, prefix: &ObjectKey, name: &[u8], what: Option<&What>, learnt: Moment) {
         let mut table = self.lock();
+        // What was asked before the last change of ours may be about what was there before it.
+        if table.directories.get(prefix).is_some_and(|directory| learnt < directory.changed) {
+            return;
+        }
+        self.note(&mut table, prefix, name, what, learnt);
+    }
+
+    fn note(&self, table: &mut Table, prefix: &ObjectKey, name: &[u8], what: Option<&What>, learnt: Moment) {
         table.tick += 1;
         let tick = table.tick;
         let directory = table.directories.entry(prefix.clone()).or_default();
@@ -127,7 +139,33 @@ impl Directories {
         if directory.probes.insert(name.into(), probe).is_none() {
             table.probed += 1;
         }
-        self.trim(&mut table);
+        self.trim(table);
+    }
+
+    /// Notes that this mount has changed a name; what it is now is believed as learnt at `learnt`.
+    pub(crate) fn change(&self, prefix: &ObjectKey, name: &[u8], what: Option<&What>, learnt: Moment, now: Moment) {
+        let mut table = self.lock();
+        self.note(&mut table, prefix, name, what, learnt);
+        if let Some(directory) = table.directories.get_mut(prefix) {
+            directory.changed = directory.changed.max(now);
+        }
+    }
+
+    /// Whether this mount has changed a name since the listing began, so that it must not be read from the
+    /// beginning again.
+    pub(crate) fn is_overtaken(&self, listing: &Listing) -> bool {
+        let table = self.lock();
+        table.directories.get(&listing.prefix).is_some_and(|directory| listing.begun <= directory.changed)
+    }
+
+    /// Nothing is known of the directories in or below `prefix` any more.
+    pub(crate) fn forget_below(&self, prefix: &ObjectKey) {
+        let mut table = self.lock();
+        let below = |key: &ObjectKey| key.as_bytes().starts_with(prefix.as_bytes());
+        let gone: usize =
+            table.directories.iter().filter(|(key, _)| below(key)).map(|(_, directory)| directory.probes.len()).sum();
+        table.directories.retain(|key, _| !below(key));
+        table.probed -= gone;
     }
 
     /// Whatever is known about one name is no longer believed.
@@ -145,12 +183,13 @@ impl Directories {
     /// The listing of the directory, if it is fresh and a new reader can use it.
     pub(crate) fn listing(&self, prefix: &ObjectKey, now: Moment) -> Option<Arc<Listing>> {
         let mut table = self.lock();
-        let listing = table.touch(prefix)?.listing.clone()?;
-        self.is_usable(&listing, now).then_some(listing)
+        let directory = table.touch(prefix)?;
+        let (listing, changed) = (directory.listing.clone()?, directory.changed);
+        self.is_usable(&listing, changed, now).then_some(listing)
     }
 
-    fn is_usable(&self, listing: &Listing, now: Moment) -> bool {
-        listing.begun.fresh(now, self.metadata_ttl).is_some() && listing.is_usable()
+    fn is_usable(&self, listing: &Listing, changed: Moment, now: Moment) -> bool {
+        listing.begun.fresh(now, self.metadata_ttl).is_some() && listing.begun > changed && listing.is_usable()
     }
 
     /// The same, or else a new, empty listing in the place of any other.
@@ -177,7 +216,8 @@ impl Directories {
         let tick = table.tick;
         let directory = table.directories.entry(prefix.clone()).or_default();
         directory.used = tick;
-        if let Some(listing) = directory.listing.as_ref().filter(|listing| self.is_usable(listing, now)) {
+        let changed = directory.changed;
+        if let Some(listing) = directory.listing.as_ref().filter(|listing| self.is_usable(listing, changed, now)) {
             return (Arc::clone(listing), false);
         }
         let listing = make();

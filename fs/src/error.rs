@@ -44,6 +44,24 @@ pub enum FsError {
     /// The object is not the one that was opened.
     #[error("{0} changed in the store since it was opened")]
     Stale(ObjectKey),
+    /// The name is taken.
+    #[error("the name exists already")]
+    Exists,
+    /// A directory that holds something cannot go.
+    #[error("the directory is not empty")]
+    NotEmpty,
+    /// The descriptor was not opened for writing.
+    #[error("the descriptor was not opened for writing")]
+    NotForWriting,
+    /// This mount or store does not let anybody do this.
+    #[error("{0}")]
+    NotPermitted(&'static str),
+    /// No object can be so large.
+    #[error("no object can be so large")]
+    TooLarge,
+    /// Local disk failed.
+    #[error("the spool: {0}")]
+    Spool(std::io::Error),
     /// No answer within the deadline.
     #[error("no answer from the store within {0:?}")]
     Deadline(std::time::Duration),
@@ -69,6 +87,15 @@ impl FsError {
             Self::Unsupported(_) => Errno::OPNOTSUPP,
             Self::Invalid(_) => Errno::INVAL,
             Self::Denied => Errno::ACCESS,
+            Self::Exists => Errno::EXIST,
+            Self::NotEmpty => Errno::NOTEMPTY,
+            Self::NotForWriting => Errno::BADF,
+            Self::NotPermitted(_) => Errno::PERM,
+            Self::TooLarge => Errno::FBIG,
+            Self::Spool(error) => match Errno::from_io_error(error) {
+                Some(errno @ (Errno::NOSPC | Errno::DQUOT)) => errno,
+                _ => Errno::IO,
+            },
             Self::Deadline(_) => Errno::IO,
             Self::Interrupted => Errno::INTR,
             Self::Store(error) => errno_of(error.kind),
@@ -141,6 +168,13 @@ mod tests {
             (FsError::Unsupported("locking"), Errno::OPNOTSUPP),
             (FsError::Invalid("whence"), Errno::INVAL),
             (FsError::Denied, Errno::ACCESS),
+            (FsError::Exists, Errno::EXIST),
+            (FsError::NotEmpty, Errno::NOTEMPTY),
+            (FsError::NotForWriting, Errno::BADF),
+            (FsError::NotPermitted("hard links"), Errno::PERM),
+            (FsError::TooLarge, Errno::FBIG),
+            (FsError::Spool(Errno::NOSPC.into()), Errno::NOSPC),
+            (FsError::Spool(Errno::ROFS.into()), Errno::IO),
             (FsError::Stale(ObjectKey::from("k")), Errno::STALE),
             (FsError::Deadline(Duration::from_secs(30)), Errno::IO),
             (FsError::Interrupted, Errno::INTR),

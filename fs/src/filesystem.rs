@@ -23,6 +23,7 @@ use crate::inodes::{Inodes, Node};
 use crate::open_directory::OpenDirectory;
 use crate::open_file::OpenFile;
 use crate::walk::Walker;
+use crate::write::files::Writing;
 use crate::{AheadSnapshot, Answer, Attr, FileKind, FsError, FsSnapshot, Handle, Inode, PageCache, StatFs, inodes};
 
 /// A tree of files over a store.
@@ -41,6 +42,7 @@ pub struct FileSystem {
     pub(crate) walker: Mutex<Walker>,
     pub(crate) flats: Mutex<Vec<Arc<Flat>>>,
     pub(crate) files: HandleTable<OpenFile>,
+    pub(crate) writing: Writing,
     pub(crate) open_directories: HandleTable<OpenDirectory>,
     pub(crate) counters: Counters,
     pub(crate) stale_handles: AtomicU64,
@@ -86,6 +88,7 @@ impl FileSystem {
             walker: Mutex::default(),
             flats: Mutex::default(),
             files: HandleTable::new(),
+            writing: Writing::new(config),
             open_directories: HandleTable::new(),
             counters: Counters::new(),
             stale_handles: AtomicU64::new(0),
@@ -111,7 +114,7 @@ impl FileSystem {
     /// where one is given.
     pub fn getattr(self: &Arc<Self>, inode: Inode, handle: Option<Handle>) -> Answer<(Attr, Duration)> {
         self.counters.add(Count::Getattr);
-        if let Some(file) = handle.and_then(|handle| self.files.get(handle)) {
+        if let Some(file) = handle.and_then(|handle| self.files.get(handle)).filter(|file| !file.is_edited()) {
             // Nobody but this handle should believe it: the object may have changed since.
             return Answer::Ready(Ok((file.attr(self), Duration::ZERO)));
         }
@@ -132,14 +135,14 @@ impl FileSystem {
     pub fn access(&self, inode: Inode, uid: u32, gid: u32, mask: u32) -> Result<(), FsError> {
         let node = self.node(inode)?;
         if mask & 2 != 0 {
-            return Err(FsError::ReadOnly);
+            self.writable()?;
         }
-        let mode = if node.is_directory { self.config.dir_mode } else { self.config.file_mode };
+        let Attr { mode, uid: owner, gid: group, .. } = self.attr_of(&node);
         let granted = match uid {
             0 if node.is_directory || mode & 0o111 != 0 => 0o7,
             0 => 0o6,
-            uid if uid == self.config.uid => mode >> 6,
-            _ if gid == self.config.gid => mode >> 3,
+            uid if uid == owner => mode >> 6,
+            _ if gid == group => mode >> 3,
             _ => mode,
         };
         if granted & mask & 0o7 == mask & 0o7 { Ok(()) } else { Err(FsError::Denied) }
@@ -159,6 +162,8 @@ impl FileSystem {
             walks: flats as u64,
             unreachable_objects: self.directories.unreachable(),
             stale_handles: self.stale_handles.load(Ordering::Relaxed),
+            edits: self.writing.edits.all().len() as u64,
+            spool_bytes: self.writing.spool.used(),
             operations: self.counters.sum(),
             ahead: self.ahead_snapshot(),
         }
@@ -178,7 +183,7 @@ impl FileSystem {
             Ok(node) => node,
             Err(error) => return Answer::Ready(Err(error)),
         };
-        if self.is_fresh(&node) {
+        if node.edit.is_taken() || self.is_fresh(&node) {
             return Answer::Ready(answer(self, &node));
         }
         let fs = Arc::clone(self);
@@ -190,13 +195,16 @@ impl FileSystem {
 
     /// The attributes of a node, as far as they are known.
     pub(crate) fn attr_of(&self, node: &Node) -> Attr {
+        if let Some(edit) = node.edit.get() {
+            return self.edit_attr(node.inode, &edit);
+        }
         let state = node.state();
         let what = match &state.meta {
             Some(meta) => What::File(meta.clone()),
             None => What::Directory(state.modified),
         };
         drop(state);
-        self.attr(node.inode, &node.key, &what)
+        self.attr(node.inode, &node.key(), &what)
     }
 
     /// The attributes of what is at `key`.
@@ -208,7 +216,17 @@ impl FileSystem {
                     true => (FileKind::Symlink, 0o777),
                     false => (FileKind::File, self.config.file_mode),
                 };
-                Attr { inode, kind, size: meta.size, modified: meta.modified, mode, uid, gid, links: 1 }
+                let plain = Attr { inode, kind, size: meta.size, modified: meta.modified, mode, uid, gid, links: 1 };
+                match &meta.posix {
+                    Some(posix) if self.config.posix => Attr {
+                        modified: posix.modified.unwrap_or(plain.modified),
+                        mode: if meta.is_symlink { mode } else { posix.mode.unwrap_or(mode) },
+                        uid: posix.uid.unwrap_or(uid),
+                        gid: posix.gid.unwrap_or(gid),
+                        ..plain
+                    },
+                    _ => plain,
+                }
             }
             What::Directory(modified) => {
                 let modified = modified.or_else(|| self.directories.modified(key)).unwrap_or(self.begun);
@@ -225,6 +243,9 @@ impl FileSystem {
 
     /// How long what is known of the node may be believed.
     fn ttl_of(&self, node: &Node) -> Duration {
+        if node.edit.is_taken() {
+            return Duration::ZERO;
+        }
         if node.inode == Inode::ROOT { self.config.metadata_ttl } else { self.ttl(node.state().learnt) }
     }
 

@@ -48,9 +48,12 @@ impl Pages {
         &self.bytes
     }
 
-    /// Whether the file is still what they were read from and somebody has it open.
-    pub fn is_wanted(&self) -> bool {
-        !self.file.is_stale() && self.file.follower().is_read()
+    /// Calls `put` if the file is still what they were read from and somebody has it open; what it answered.
+    /// Nobody begins to write the file meanwhile.
+    pub fn put_if_wanted<T>(&self, put: impl FnOnce(&Self) -> T) -> Option<T> {
+        let _push = self.file.node().push()?;
+        let is_wanted = !self.file.is_stale() && self.file.follower().is_read();
+        is_wanted.then(|| put(self))
     }
 }
 

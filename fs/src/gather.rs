@@ -213,6 +213,7 @@ mod tests {
             modified: SystemTime::UNIX_EPOCH,
             content_type: None,
             is_symlink: false,
+            posix: None,
         };
         Child { name: name.as_bytes().into(), what: What::File(meta), learnt: Moment::NEVER }
     }

@@ -13,7 +13,8 @@
 //! Bound: as many as the kernel holds references to; it gives them back under memory pressure.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 use std::time::SystemTime;
 
 use rfuse_block::{ObjectKey, Version};
@@ -23,14 +24,19 @@ use crate::Inode;
 use crate::child::{FileMeta, What};
 use crate::expiry::{AtomicMoment, Moment};
 use crate::follower::Follower;
+use crate::write::edits::EditSlot;
 
 /// One file or directory.
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) inode: Inode,
-    /// A file's key, or a directory's prefix, which ends in `/`; empty for the root.
-    pub(crate) key: ObjectKey,
+    /// A file's key, or a directory's prefix, which ends in `/`; empty for the root. A renamed one gets another.
+    key: RwLock<ObjectKey>,
     pub(crate) is_directory: bool,
+    /// The change that it is part of, while it is being written.
+    pub(crate) edit: EditSlot,
+    /// Pages being put into the kernel.
+    pushes: AtomicUsize,
     state: Mutex<NodeState>,
     /// When a read of it was last given up because the store did not answer.
     unanswered: AtomicMoment,
@@ -53,6 +59,10 @@ pub(crate) struct NodeState {
     follower: Weak<Follower>,
     /// Whether the path has another inode now.
     is_retired: bool,
+    /// Descriptors that are open.
+    handles: u64,
+    /// When it was last stored from here; what was asked before is about another version.
+    stored: Moment,
     /// A directory's marker's time.
     pub(crate) modified: Option<SystemTime>,
 }
@@ -72,16 +82,28 @@ pub(crate) enum Opening {
 
 impl Node {
     fn new(inode: Inode, key: ObjectKey, is_directory: bool) -> Arc<Self> {
-        Arc::new(Self { inode, key, is_directory, state: Mutex::default(), unanswered: AtomicMoment::default() })
+        Arc::new(Self::with(inode, key, is_directory, NodeState::default()))
+    }
+
+    fn with(inode: Inode, key: ObjectKey, is_directory: bool, state: NodeState) -> Self {
+        let (key, state, edit) = (RwLock::new(key), Mutex::new(state), EditSlot::default());
+        Self { inode, key, is_directory, edit, pushes: AtomicUsize::new(0), state, unanswered: AtomicMoment::default() }
+    }
+
+    /// A file's key, or a directory's prefix, which ends in `/`; empty for the root.
+    pub(crate) fn key(&self) -> ObjectKey {
+        self.key.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn is_at(&self, key: &ObjectKey) -> bool {
+        *self.key.read().unwrap_or_else(PoisonError::into_inner) == *key
     }
 
     /// The node that takes the path over from `retired`, with what is known of it.
     fn after(inode: Inode, retired: &Self) -> Arc<Self> {
         let old = retired.state();
         let state = NodeState { meta: old.meta.clone(), learnt: old.learnt, ..NodeState::default() };
-        let key = retired.key.clone();
-        let (is_directory, state) = (retired.is_directory, Mutex::new(state));
-        Arc::new(Self { inode, key, is_directory, state, unanswered: AtomicMoment::default() })
+        Arc::new(Self::with(inode, retired.key(), retired.is_directory, state))
     }
 
     /// What is known of it.
@@ -92,7 +114,7 @@ impl Node {
     /// Takes in what the store said at `learnt`, unless something newer is known.
     pub(crate) fn learn(&self, what: &What, learnt: Moment) {
         let mut state = self.state();
-        if learnt >= state.learnt {
+        if learnt >= state.learnt && learnt >= state.stored {
             state.learnt = learnt;
             match what {
                 What::File(meta) => state.meta = Some(meta.clone()),
@@ -130,11 +152,59 @@ impl Node {
     /// Retires the node if a version other than the one it is known to have now is open; whether it has.
     pub(crate) fn retires(&self) -> bool {
         let mut state = self.state();
+        // All descriptors of a file that is being written show what is written.
+        if self.edit.is_taken() {
+            return state.is_retired;
+        }
         let now = state.meta.as_ref().map(|meta| &meta.version);
         if state.open_files > 0 && now.is_some() && now != state.opened.as_ref() {
             state.is_retired = true;
         }
         state.is_retired
+    }
+
+    /// Announces that a page of it is put into the kernel; none when it is being written.
+    pub(crate) fn push(&self) -> Option<Push<'_>> {
+        self.pushes.fetch_add(1, Ordering::SeqCst);
+        let push = Push(self);
+        // After the announcement, as the writer looks for announcements after he has shown what he writes.
+        (!self.edit.is_taken()).then_some(push)
+    }
+
+    /// Pages being put into the kernel now.
+    pub(crate) fn pushes(&self) -> usize {
+        self.pushes.load(Ordering::SeqCst)
+    }
+
+    /// Counts a descriptor.
+    pub(crate) fn add_handle(&self) {
+        self.state().handles += 1;
+    }
+
+    /// Counts a descriptor that was closed.
+    pub(crate) fn drop_handle(&self) {
+        self.state().handles -= 1;
+    }
+
+    /// Descriptors that are open.
+    pub(crate) fn handles(&self) -> u64 {
+        self.state().handles
+    }
+
+    /// Takes in that what its descriptors show was stored; the kernel's pages are those of the new version.
+    pub(crate) fn stored(&self, meta: &FileMeta, learnt: Moment, now: Moment) {
+        let mut state = self.state();
+        state.stored = now;
+        state.opened = Some(meta.version.clone());
+        state.meta = Some(meta.clone());
+        state.learnt = learnt;
+    }
+
+    /// The kernel's pages are of no version that is stored.
+    pub(crate) fn forget_pages(&self) {
+        let mut state = self.state();
+        state.opened = Some(Version::new(""));
+        state.learnt = Moment::NEVER;
     }
 
     /// When a read of it was last given up because the store did not answer.
@@ -148,21 +218,38 @@ impl Node {
     }
 
     /// The prefix of the directory that holds it and its name there; none for the root.
-    pub(crate) fn place(&self) -> Option<(ObjectKey, &[u8])> {
-        crate::name::split(self.key.as_bytes()).map(|(prefix, name)| (ObjectKey::new(prefix), name))
+    pub(crate) fn place(&self) -> Option<(ObjectKey, Box<[u8]>)> {
+        crate::name::split(self.key().as_bytes()).map(|(prefix, name)| (ObjectKey::new(prefix), name.into()))
+    }
+}
+
+/// A page is being put into the kernel.
+#[derive(Debug)]
+pub(crate) struct Push<'a>(&'a Node);
+
+impl Drop for Push<'_> {
+    fn drop(&mut self) {
+        self.0.pushes.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
 /// The inodes by number.
 #[derive(Debug)]
 pub(crate) struct Inodes {
-    nodes: RwLock<HashMap<Inode, Arc<Node>>>,
+    table: RwLock<Table>,
     root: Arc<Node>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    nodes: HashMap<Inode, Arc<Node>>,
+    /// Those whose number does not follow from their path, because they were renamed or the number was taken.
+    moved: HashMap<ObjectKey, Inode>,
 }
 
 impl Inodes {
     pub(crate) fn new() -> Self {
-        Self { nodes: RwLock::default(), root: Node::new(Inode::ROOT, ObjectKey::from(""), true) }
+        Self { table: RwLock::default(), root: Node::new(Inode::ROOT, ObjectKey::from(""), true) }
     }
 
     /// The inode with this number, if the kernel holds a reference to it.
@@ -170,7 +257,7 @@ impl Inodes {
         if inode == Inode::ROOT {
             return Some(Arc::clone(&self.root));
         }
-        self.nodes.read().unwrap_or_else(PoisonError::into_inner).get(&inode).cloned()
+        self.read().nodes.get(&inode).cloned()
     }
 
     /// The inode of `key`, with one more reference.
@@ -178,15 +265,16 @@ impl Inodes {
         if key.as_bytes().is_empty() {
             return Arc::clone(&self.root);
         }
-        let mut inode = number(key);
-        let mut nodes = self.nodes.write().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.write();
+        let mut inode = table.moved.get(key).copied().unwrap_or_else(|| number(key));
+        let nodes = &mut table.nodes;
         let mut retired: Option<Arc<Node>> = None;
         let node = loop {
             let node = nodes.entry(inode).or_insert_with(|| match &retired {
                 Some(retired) => Node::after(inode, retired),
                 None => Node::new(inode, key.clone(), is_directory),
             });
-            match node.key == *key {
+            match node.is_at(key) {
                 true if node.state().is_retired => retired = Some(Arc::clone(node)),
                 true => break Arc::clone(node),
                 false => {}
@@ -194,25 +282,91 @@ impl Inodes {
             inode = after(inode);
         };
         node.state().references += 1;
+        if inode != number(key) {
+            table.moved.insert(key.clone(), inode);
+        }
         node
+    }
+
+    /// The inode at `key`, if the kernel holds references to it.
+    pub(crate) fn at(&self, key: &ObjectKey) -> Option<Arc<Node>> {
+        let table = self.read();
+        let inode = table.moved.get(key).copied().unwrap_or_else(|| number(key));
+        table.nodes.get(&inode).filter(|node| node.is_at(key)).cloned()
+    }
+
+    /// Gives every inode below or at `from` the key that follows from `to`; those that had such a key already
+    /// are of no path any more.
+    pub(crate) fn rename(&self, from: &ObjectKey, to: &ObjectKey) {
+        let mut table = self.write();
+        let Table { nodes, moved } = &mut *table;
+        for node in nodes.values() {
+            let mut key = node.key.write().unwrap_or_else(PoisonError::into_inner);
+            if lies_in(&key, to) {
+                moved.remove(&*key);
+                *key = nowhere(node.inode);
+            }
+        }
+        for (inode, node) in nodes {
+            let mut key = node.key.write().unwrap_or_else(PoisonError::into_inner);
+            if lies_in(&key, from) {
+                let renamed = ObjectKey::new([to.as_bytes(), &key.as_bytes()[from.as_bytes().len()..]].concat());
+                moved.remove(&*key);
+                moved.insert(renamed.clone(), *inode);
+                *key = renamed;
+            }
+        }
+    }
+
+    /// The keys of files in or below a directory that have descriptors open.
+    pub(crate) fn open_below(&self, prefix: &ObjectKey) -> Vec<ObjectKey> {
+        let table = self.read();
+        let open = table.nodes.values().filter(|node| !node.is_directory && node.handles() > 0);
+        open.map(|node| node.key()).filter(|key| lies_in(key, prefix)).collect()
+    }
+
+    /// Nothing known of the files in or below a directory is believed any more.
+    pub(crate) fn doubt_below(&self, prefix: &ObjectKey) {
+        let table = self.read();
+        table.nodes.values().filter(|node| lies_in(&node.key(), prefix)).for_each(|node| node.doubt());
+    }
+
+    /// The inode that shows a file whose name is gone is of no path any more.
+    pub(crate) fn unlink(&self, node: &Node) {
+        let mut table = self.write();
+        let mut key = node.key.write().unwrap_or_else(PoisonError::into_inner);
+        table.moved.remove(&*key);
+        *key = nowhere(node.inode);
     }
 
     /// Takes `count` references back.
     pub(crate) fn forget(&self, inode: Inode, count: u64) {
-        let mut nodes = self.nodes.write().unwrap_or_else(PoisonError::into_inner);
-        let Some(node) = nodes.get(&inode) else { return };
+        let mut table = self.write();
+        let Some(node) = table.nodes.get(&inode) else { return };
         let mut state = node.state();
         state.references = state.references.saturating_sub(count);
         let is_free = state.references == 0;
         drop(state);
         if is_free {
-            nodes.remove(&inode);
+            let key = node.key();
+            table.nodes.remove(&inode);
+            if table.moved.get(&key) == Some(&inode) {
+                table.moved.remove(&key);
+            }
         }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Table> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Table> {
+        self.table.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Inodes held, the root aside.
     pub(crate) fn count(&self) -> usize {
-        self.nodes.read().unwrap_or_else(PoisonError::into_inner).len()
+        self.read().nodes.len()
     }
 }
 
@@ -225,6 +379,19 @@ pub(crate) fn number(key: &ObjectKey) -> Inode {
     let first = digest.iter().take(8).fold(0u64, |number, &byte| number << 8 | u64::from(byte));
     // 0 is no inode and 1 the root; 63 bits, because some programs keep the number in a signed integer.
     Inode((first >> 1).max(2))
+}
+
+/// Whether `key` is `place`, or lies in it where it is a directory.
+fn lies_in(key: &ObjectKey, place: &ObjectKey) -> bool {
+    match place.as_bytes().last() {
+        Some(b'/') => key.as_bytes().starts_with(place.as_bytes()),
+        _ => key == place,
+    }
+}
+
+/// A key that no name leads to, for an inode that has lost its own. A NUL is in no name.
+fn nowhere(inode: Inode) -> ObjectKey {
+    ObjectKey::new(format!("\0{}", inode.0).into_bytes())
 }
 
 fn after(inode: Inode) -> Inode {
@@ -285,9 +452,9 @@ mod tests {
         let inodes = Inodes::new();
         let key = ObjectKey::from("x");
         let other = Node::new(number(&key), ObjectKey::from("elsewhere"), false);
-        inodes.nodes.write().unwrap().insert(other.inode, Arc::clone(&other));
+        inodes.write().nodes.insert(other.inode, Arc::clone(&other));
         let node = inodes.refer(&key, false);
         assert_ne!(node.inode, other.inode);
-        assert_eq!(inodes.get(node.inode).unwrap().key, key);
+        assert_eq!(inodes.get(node.inode).unwrap().key(), key);
     }
 }

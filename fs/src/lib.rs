@@ -25,7 +25,10 @@ mod lookup;
 mod name;
 mod open_directory;
 mod open_file;
+mod posix;
+mod spool;
 mod walk;
+mod write;
 mod xattr;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -38,6 +41,10 @@ pub use expiry::{Clock, Moment};
 pub use filesystem::FileSystem;
 pub use follower::{PageCache, Pages};
 pub use handle::Handle;
+pub use spool::Leftover;
+pub use write::attributes::AttrChange;
+pub use write::files::{AllocateMode, WriteMode};
+pub use write::rename::RenameMode;
 
 /// Locks, and goes on with what a panicking thread left: every critical section leaves its data whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -1,6 +1,7 @@
 //! Names into inodes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rfuse_block::ObjectKey;
 
@@ -19,6 +20,9 @@ impl FileSystem {
             Ok(prefix) => prefix,
             Err(error) => return Answer::Ready(Err(error)),
         };
+        if let Some(known) = self.edited(&prefix, name) {
+            return Answer::Ready(Ok(known));
+        }
         match self.directories.find(&prefix, name, self.clock.now()) {
             Found::Here { what, learnt } => Answer::Ready(Ok(self.found(&prefix, name, &what, learnt))),
             Found::Absent { learnt } => Answer::Ready(Ok(self.absent(learnt))),
@@ -35,16 +39,37 @@ impl FileSystem {
         }
     }
 
-    fn directory_to_search(&self, parent: Inode, name: &[u8]) -> Result<ObjectKey, FsError> {
+    pub(crate) fn directory_to_search(&self, parent: Inode, name: &[u8]) -> Result<ObjectKey, FsError> {
         let node = self.node(parent)?;
         if !node.is_directory {
             return Err(FsError::NotADirectory);
         }
         match name::is_name(name) {
-            true => Ok(node.key.clone()),
+            true => Ok(node.key()),
             false if name.len() > name::NAME_MAX => Err(FsError::BadName),
             // The kernel resolves `.` and `..` itself, and names hold neither `/` nor NUL.
             false => Err(FsError::NotFound),
+        }
+    }
+
+    /// The file of this name that is being written, with one more reference to its inode.
+    fn edited(&self, prefix: &ObjectKey, name: &[u8]) -> Option<Entry> {
+        let key = name::file_key(prefix, name);
+        let user = self.writing.edits.join_known(&key)?;
+        let node = self.refer_node(&key, false);
+        user.edit().show_through(&node);
+        Some(Entry::Found { attr: self.attr_of(&node), ttl: Duration::ZERO })
+    }
+
+    /// What memory knows of a name: nothing, that it is not there, or what it is.
+    pub(crate) fn lookup_known(&self, prefix: &ObjectKey, name: &[u8]) -> Option<Option<What>> {
+        if self.writing.edits.find(&name::file_key(prefix, name)).is_some() {
+            return None;
+        }
+        match self.directories.find(prefix, name, self.clock.now()) {
+            Found::Here { what, .. } => Some(Some(what)),
+            Found::Absent { .. } => Some(None),
+            Found::Unknown { .. } => None,
         }
     }
 
@@ -59,14 +84,26 @@ impl FileSystem {
     /// The inode of `key`, which is `what`, with one more reference.
     pub(crate) fn refer(&self, key: &ObjectKey, what: &What, learnt: Moment) -> Arc<Node> {
         let is_directory = matches!(what, What::Directory(_));
-        let node = self.inodes.refer(key, is_directory);
+        let node = self.refer_node(key, is_directory);
         node.learn(what, learnt);
         if !node.retires() {
             return node;
         }
-        let successor = self.inodes.refer(key, is_directory);
+        let successor = self.refer_node(key, is_directory);
         self.inodes.forget(node.inode, 1);
         successor
+    }
+
+    /// The inode of `key`, with one more reference, as part of the change its file is in.
+    pub(crate) fn refer_node(&self, key: &ObjectKey, is_directory: bool) -> Arc<Node> {
+        let node = self.inodes.refer(key, is_directory);
+        if !is_directory
+            && !node.edit.is_taken()
+            && let Some(user) = self.writing.edits.join_known(key)
+        {
+            user.edit().show_through(&node);
+        }
+        node
     }
 
     fn absent(&self, learnt: Moment) -> Entry {

@@ -8,6 +8,7 @@ use crate::child::{Child, What};
 use crate::counters::Count;
 use crate::lister::Source;
 use crate::listing::{Known, Listing, Taken};
+use crate::write::edits::Edited;
 use crate::{Answer, DirEntry, FileSystem, FsError, Handle, Inode, inodes, lock, name};
 
 /// An open directory.
@@ -22,6 +23,8 @@ struct Reading {
     listing: Arc<Listing>,
     /// Whether it has been read from the beginning already.
     has_begun: bool,
+    /// Names of files that are being written, some of which the store does not have yet.
+    edited: Arc<[Edited]>,
 }
 
 /// Cookies before the first name: `.` and `..`.
@@ -38,7 +41,7 @@ impl FileSystem {
     pub fn opendir(self: &Arc<Self>, inode: Inode) -> Answer<Handle> {
         self.counters.add(Count::Opendir);
         let prefix = match self.node(inode) {
-            Ok(node) if node.is_directory => node.key.clone(),
+            Ok(node) if node.is_directory => node.key(),
             Ok(_) => return Answer::Ready(Err(FsError::NotADirectory)),
             Err(error) => return Answer::Ready(Err(error)),
         };
@@ -56,7 +59,8 @@ impl FileSystem {
 
     fn open_listing(self: &Arc<Self>, prefix: ObjectKey, listing: Arc<Listing>) -> Handle {
         self.pull(&listing, 0);
-        let reading = Mutex::new(Reading { listing, has_begun: false });
+        let edited = self.writing.edits.in_directory(&prefix).into();
+        let reading = Mutex::new(Reading { listing, has_begun: false, edited });
         self.open_directories.insert(&Arc::new(OpenDirectory { prefix, reading }))
     }
 
@@ -68,7 +72,7 @@ impl FileSystem {
             return Answer::Ready(Err(FsError::Unknown(handle.0)));
         };
         let limit = limit.max(1);
-        let mut listing = match self.read_directory(&directory, cookie, limit) {
+        let mut listing = match self.read_directory(&directory, cookie, limit, cookie == 0) {
             Step::Done(answer) => return Answer::Ready(answer),
             Step::Wait(listing) => listing,
         };
@@ -76,7 +80,7 @@ impl FileSystem {
         Answer::Pending(Box::pin(async move {
             loop {
                 listing.wait_for_page().await;
-                match fs.read_directory(&directory, cookie, limit) {
+                match fs.read_directory(&directory, cookie, limit, false) {
                     Step::Done(answer) => return answer,
                     Step::Wait(next) => listing = next,
                 }
@@ -105,17 +109,17 @@ impl FileSystem {
             Known::Here { what, learnt } if matches!(what, What::Directory(_)) == is_directory => {
                 self.refer(&key, &what, learnt).inode
             }
-            _ => self.inodes.refer(&key, is_directory).inode,
+            _ => self.refer_node(&key, is_directory).inode,
         }
     }
 
-    fn read_directory(self: &Arc<Self>, directory: &OpenDirectory, cookie: u64, limit: usize) -> Step {
+    fn read_directory(self: &Arc<Self>, directory: &OpenDirectory, cookie: u64, limit: usize, begins: bool) -> Step {
         let position = cookie.saturating_sub(DOTS);
         let mut entries = self.dots(directory, cookie, limit);
         if entries.len() == limit {
             return Step::Done(Ok(entries));
         }
-        let mut listing = self.listing_of(directory, cookie == 0);
+        let mut listing = self.listing_of(directory, begins);
         loop {
             self.pull(&listing, position);
             return Step::Done(match listing.take(position, limit - entries.len()) {
@@ -126,6 +130,8 @@ impl FileSystem {
                 }
                 Taken::End => {
                     self.doubt_if_gone(&listing);
+                    let edited = Arc::clone(&lock(&directory.reading).edited);
+                    self.add_edited(&directory.prefix, &listing, &edited, position, limit, &mut entries);
                     Ok(entries)
                 }
                 Taken::Failed(error) => Err(error.into()),
@@ -145,13 +151,44 @@ impl FileSystem {
         let mut reading = lock(&directory.reading);
         if from_beginning {
             let now = self.clock.now();
-            let is_old = reading.listing.begun.fresh(now, self.config.metadata_ttl).is_none();
+            let is_old = reading.listing.begun.fresh(now, self.config.metadata_ttl).is_none()
+                || self.directories.is_overtaken(&reading.listing);
+            if reading.has_begun {
+                reading.edited = self.writing.edits.in_directory(&directory.prefix).into();
+            }
             if reading.has_begun && is_old && !reading.listing.is_fetching() {
                 reading.listing = self.directories.listing_or_begin(&directory.prefix, now);
             }
             reading.has_begun = true;
         }
         Arc::clone(&reading.listing)
+    }
+
+    /// Adds the files that are being written and are not listed; their numbers come after those of the listing,
+    /// which is complete.
+    fn add_edited(
+        &self,
+        prefix: &ObjectKey,
+        listing: &Listing,
+        edited: &[Edited],
+        position: u64,
+        limit: usize,
+        entries: &mut Vec<DirEntry>,
+    ) {
+        let end = listing.end();
+        let from = usize::try_from(position.saturating_sub(end)).unwrap_or(usize::MAX);
+        for (number, (name, edit)) in edited.iter().enumerate().skip(from) {
+            if entries.len() == limit {
+                break;
+            }
+            if matches!(listing.find(name), Known::Here { .. }) || edit.state().is_unlinked {
+                continue;
+            }
+            let inode = inodes::number(&name::file_key(prefix, name));
+            let attr = self.edit_attr(inode, edit);
+            let next = end + DOTS + number as u64 + 1;
+            entries.push(DirEntry { name: name.to_vec(), attr, next, ttl: std::time::Duration::ZERO });
+        }
     }
 
     /// Those of `.` and `..` that come at or after `cookie`.
@@ -169,6 +206,10 @@ impl FileSystem {
 
     fn dir_entry(&self, prefix: &ObjectKey, child: &Child, next: u64) -> DirEntry {
         let key = key_of(prefix, &child.name, matches!(child.what, What::Directory(_)));
+        if let Some(edit) = self.writing.edits.find(&key) {
+            let attr = self.edit_attr(inodes::number(&key), &edit);
+            return DirEntry { name: child.name.to_vec(), attr, next, ttl: std::time::Duration::ZERO };
+        }
         let attr = self.attr(inodes::number(&key), &key, &child.what);
         DirEntry { name: child.name.to_vec(), attr, next, ttl: self.ttl(child.learnt) }
     }

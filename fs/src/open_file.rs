@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use rfuse_block::{ByteRange, ObjectId};
+use rfuse_block::{ByteRange, ObjectId, Version};
 use rfuse_cache::{PinnedObject, Slices};
 use rfuse_store::StoreErrorKind;
 
@@ -17,12 +17,16 @@ use crate::counters::Count;
 use crate::expiry::Moment;
 use crate::follower::{Follower, Waits};
 use crate::inodes::{Node, Opening};
+use crate::write::edit::User;
 use crate::{Answer, Attr, FileSystem, FsError, Handle, Inode, Opened, Via};
 
 /// An open file.
 #[derive(Debug)]
 pub(crate) struct OpenFile {
     node: Arc<Node>,
+    /// A use of the file that is being changed: one that reads takes it too when it is opened meanwhile.
+    user: Option<User>,
+    writes: bool,
     meta: FileMeta,
     object: PinnedObject,
     via: Via,
@@ -71,8 +75,15 @@ impl FileSystem {
     pub fn open(self: &Arc<Self>, inode: Inode, via: Via) -> Answer<Opened> {
         self.counters.add(Count::Open);
         self.with_fresh(inode, move |fs, node| {
+            if let Some(user) = fs.edit_shown(node) {
+                // Nothing is fetched ahead of who reads what is being written.
+                let file = Arc::new(OpenFile::of_edit(node, user, false, fs));
+                file.follower.opened();
+                return Ok(Opened { handle: fs.files.insert(&file), keep_cache: true });
+            }
             let (file, keep_cache) = fs.open_node(node, via)?;
             file.follower.opened();
+            node.add_handle();
             Ok(Opened { handle: fs.files.insert(&file), keep_cache })
         })
     }
@@ -89,11 +100,13 @@ impl FileSystem {
             Opening::First => !self.has_strange_pages.load(Ordering::Relaxed),
             Opening::Other => false,
             // The kernel looks the name up again and opens what it stands for then.
-            Opening::Taken => return Err(FsError::Stale(node.key.clone())),
+            Opening::Taken => return Err(FsError::Stale(node.key())),
         };
-        let id = ObjectId { key: node.key.clone(), version: meta.version.clone() };
+        let id = ObjectId { key: node.key(), version: meta.version.clone() };
         let file = OpenFile {
             node: Arc::clone(node),
+            user: None,
+            writes: false,
             object: self.cache.pin(id, meta.size),
             meta,
             via,
@@ -107,9 +120,16 @@ impl FileSystem {
     /// Up to `size` bytes from `offset` on; fewer only at the end of the file.
     pub fn read(self: &Arc<Self>, handle: Handle, offset: u64, size: u32) -> Answer<Slices> {
         self.counters.add(Count::Read);
+        let mut edited = None;
         let answer = self.files.with(handle, |file| {
+            if file.is_edited() {
+                edited = file.node.edit.get();
+                if edited.is_some() {
+                    return Answer::Ready(Ok(Slices::default()));
+                }
+            }
             if file.is_stale() {
-                return Answer::Ready(Err(FsError::Stale(file.node.key.clone())));
+                return Answer::Ready(Err(FsError::Stale(file.node.key())));
             }
             let range = ByteRange::at(offset, size.into()).clamp_to(file.object.size);
             if range.is_empty() {
@@ -130,7 +150,10 @@ impl FileSystem {
                 }
             }
         });
-        answer.unwrap_or(Answer::Ready(Err(FsError::Unknown(handle.0))))
+        match edited {
+            Some(edit) => self.read_edit(edit, offset, size),
+            None => answer.unwrap_or(Answer::Ready(Err(FsError::Unknown(handle.0)))),
+        }
     }
 
     /// Whether the store has just let a read of this file wait past the deadline.
@@ -147,9 +170,9 @@ impl FileSystem {
         match read {
             Err(FsError::Stale(key)) => Err(self.stale(file, key)),
             Err(FsError::Store(error)) if error.kind == StoreErrorKind::NotFound => {
-                Err(self.stale(file, file.node.key.clone()))
+                Err(self.stale(file, file.node.key()))
             }
-            Ok(_) if file.is_stale() => Err(FsError::Stale(file.node.key.clone())),
+            Ok(_) if file.is_stale() => Err(FsError::Stale(file.node.key())),
             other => other,
         }
     }
@@ -159,7 +182,7 @@ impl FileSystem {
         if !file.is_stale.swap(true, Ordering::AcqRel) {
             self.stale_handles.fetch_add(1, Ordering::Relaxed);
             if let Some((prefix, name)) = file.node.place() {
-                self.directories.doubt(&prefix, name);
+                self.directories.doubt(&prefix, &name);
             }
             // Another handle may have learnt of the new version already.
             let mut state = file.node.state();
@@ -171,12 +194,8 @@ impl FileSystem {
     }
 
     /// Closes a file.
-    pub fn release(&self, handle: Handle) {
-        let past = self.files.remove(handle).and_then(|file| file.follower.closed());
-        if let Some(past) = past {
-            let mut ahead = crate::lock(&self.ahead);
-            *ahead = ahead.and(&past);
-        }
+    pub fn release(self: &Arc<Self>, handle: Handle) {
+        self.close(handle);
     }
 
     /// The target of a symbolic link. Where it leads is the kernel's business, as with every link.
@@ -200,14 +219,58 @@ impl FileSystem {
 
 impl Drop for OpenFile {
     fn drop(&mut self) {
-        self.node.close();
+        match &self.user {
+            Some(user) => user.edit().state().writers -= usize::from(self.writes),
+            None => self.node.close(),
+        }
     }
 }
 
 impl OpenFile {
+    /// A descriptor of a file that is being changed, whose bytes are where the change says.
+    pub(crate) fn of_edit(node: &Arc<Node>, user: User, writes: bool, fs: &FileSystem) -> Self {
+        node.add_handle();
+        user.edit().state().writers += usize::from(writes);
+        let meta = FileMeta {
+            size: 0,
+            version: Version::new(""),
+            modified: SystemTime::UNIX_EPOCH,
+            content_type: None,
+            is_symlink: false,
+            posix: None,
+        };
+        let id = ObjectId { key: node.key(), version: meta.version.clone() };
+        Self {
+            node: Arc::clone(node),
+            user: Some(user),
+            writes,
+            object: fs.cache.pin(id, 0),
+            meta,
+            via: Via::Direct,
+            follower: Follower::new(0, &fs.config.prefetch, &fs.streams),
+            is_stale: AtomicBool::new(false),
+            run_end: AtomicU64::new(0),
+        }
+    }
+
+    /// Its inode.
+    pub(crate) fn node(&self) -> &Arc<Node> {
+        &self.node
+    }
+
+    /// The change that is written through it; none for a descriptor that reads.
+    pub(crate) fn writes(&self) -> Option<&User> {
+        self.user.as_ref().filter(|_| self.writes)
+    }
+
+    /// Whether its file is being changed.
+    pub(crate) fn is_edited(&self) -> bool {
+        self.node.edit.is_taken()
+    }
+
     /// The attributes of the pinned version.
     pub(crate) fn attr(&self, fs: &FileSystem) -> Attr {
-        fs.attr(self.node.inode, &self.node.key, &What::File(self.meta.clone()))
+        fs.attr(self.node.inode, &self.node.key(), &What::File(self.meta.clone()))
     }
 
     pub(crate) fn inode(&self) -> Inode {

@@ -48,7 +48,7 @@ impl FileSystem {
 
     fn cache_state(&self, node: &Node) -> Option<Vec<u8>> {
         let meta = node.state().meta.clone()?;
-        let object = self.cache.pin(ObjectId { key: node.key.clone(), version: meta.version }, meta.size);
+        let object = self.cache.pin(ObjectId { key: node.key(), version: meta.version }, meta.size);
         Some(format!("{}/{}", self.cache.resident(&object), meta.size).into_bytes())
     }
 
@@ -73,7 +73,7 @@ impl FileSystem {
 /// An attribute that is known with the node.
 fn value(node: &Node, name: &[u8]) -> Option<Vec<u8>> {
     match name {
-        KEY => Some(node.key.as_bytes().to_vec()),
+        KEY => Some(node.key().as_bytes().to_vec()),
         ETAG | VERSION => node.state().meta.as_ref().map(|meta| meta.version.as_str().as_bytes().to_vec()),
         _ => None,
     }

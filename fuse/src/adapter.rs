@@ -31,9 +31,9 @@ pub struct AdapterConfig {
 
 /// A file system as the kernel sees it.
 pub struct Adapter {
-    files: Arc<FileSystem>,
-    deferral: Deferral,
-    open_flags: u32,
+    pub(crate) files: Arc<FileSystem>,
+    pub(crate) deferral: Deferral,
+    pub(crate) open_flags: u32,
     waits: Arc<Histogram>,
 }
 
@@ -67,13 +67,13 @@ impl Adapter {
     }
 
     fn open(&self, request: &Request<'_>, reply: Reply, flags: u32) {
-        let access = OFlags::from_bits_retain(flags) & OFlags::ACCMODE;
-        if access != OFlags::RDONLY {
-            reply.error(Errno::ROFS);
+        let flags = OFlags::from_bits_retain(flags);
+        if flags & OFlags::ACCMODE != OFlags::RDONLY || flags.contains(OFlags::TRUNC) {
+            self.open_to_write(request, reply, flags.contains(OFlags::TRUNC));
             return;
         }
         let (files, open_flags) = (Arc::clone(&self.files), self.open_flags);
-        let is_direct = open_flags & fopen::DIRECT_IO != 0 || OFlags::from_bits_retain(flags).contains(OFlags::DIRECT);
+        let is_direct = open_flags & fopen::DIRECT_IO != 0 || flags.contains(OFlags::DIRECT);
         let via = if is_direct { Via::Direct } else { Via::Pages };
         self.deferral.settle(request, reply, self.files.open(Inode(request.node), via), move |reply, opened| {
             let Opened { handle, keep_cache } = opened;
@@ -179,6 +179,7 @@ impl Service for Adapter {
             }
             Operation::Getxattr { name, size } => self.getxattr(request, reply, name, size),
             Operation::Listxattr { size } => self.listxattr(request, reply, size),
+            Operation::Change(ref change) => self.change(request, reply, change),
             Operation::Access { mask } => self.access(request, reply, mask),
             Operation::Statfs => drop(reply.value(&words::statfs(&self.files.statfs()))),
             Operation::Release { handle } => {

@@ -181,6 +181,7 @@ fn mount_options(config: &MountConfig) -> kernel::MountOptions {
     kernel::MountOptions {
         source: config.store.location.to_string(),
         allow_other: config.mount.allow_other,
+        read_only: config.mount.read_only,
         no_exec: !config.mount.allow_exec,
         non_empty: config.mount.nonempty,
         ..kernel::MountOptions::default()

@@ -46,6 +46,30 @@ impl Deferral {
         }
     }
 
+    /// Sends `answer` to a change, on this thread if it is there. Signals do not end it, which would leave it
+    /// half done or its caller in doubt, and neither does the deadline: every request it makes of the store has
+    /// a bound of its own, which grows with the bytes it moves.
+    pub(crate) fn settle_change<T: Send + 'static>(
+        &self,
+        request: &Request<'_>,
+        reply: Reply,
+        answer: Answer<T>,
+        finish: impl FnOnce(Reply, T) + Send + 'static,
+    ) {
+        match answer {
+            Answer::Pending(future) => {
+                let (opcode, node, complaints) = (request.opcode, request.node, Arc::clone(&self.complaints));
+                self.runtime.spawn(async move {
+                    match future.await {
+                        Ok(value) => finish(reply, value),
+                        Err(error) => fail(&complaints, opcode, node, reply, &error),
+                    }
+                });
+            }
+            ready => self.settle(request, reply, ready, finish),
+        }
+    }
+
     fn defer<T: Send + 'static>(
         &self,
         opcode: Option<Opcode>,

@@ -4,6 +4,7 @@
 
 pub mod abi;
 mod bdi;
+mod change;
 mod device;
 mod device_clone;
 mod fusermount;
@@ -15,6 +16,7 @@ mod request;
 mod unmount;
 
 pub use bdi::set_read_ahead;
+pub use change::{Change, SetAttr};
 pub(crate) use device::WRITE_MAX;
 pub use device::{Device, MESSAGE_MAX, MessageBuffer};
 pub use mount::{Mount, MountError, MountOptions, Way, mount};

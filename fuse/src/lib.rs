@@ -14,3 +14,4 @@ mod negotiation;
 pub mod prefill;
 pub mod session;
 mod words;
+mod writing;

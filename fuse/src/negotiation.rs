@@ -6,6 +6,7 @@ use crate::session::{SessionConfig, SessionError};
 
 /// What is asked for, where the kernel has it. The reasons are figures: `docs/decisions/0011`.
 const WANTED: u64 = init::ASYNC_READ
+    | init::ATOMIC_O_TRUNC
     | init::BIG_WRITES
     | init::DO_READDIRPLUS
     | init::READDIRPLUS_AUTO

@@ -19,6 +19,7 @@ pub(crate) fn collect(parts: &Parts) -> Statistics {
     Statistics {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         url: parts.config.store.location.to_string(),
+        read_only: parts.config.mount.read_only,
         dir: parts.mount.target.display().to_string(),
         pid: std::process::id(),
         uptime_seconds: parts.since.elapsed().as_secs_f64(),

@@ -72,10 +72,10 @@ impl PageCache for Prefill {
 fn store(receiver: &Receiver<Pages>, notifier: &Notifier, counts: &Counts) {
     for pages in receiver {
         let bytes = pages.bytes().length() as u64;
-        let stored = match pages.is_wanted() {
-            true => notifier.store(pages.inode().0, pages.offset(), &pages.bytes().io_slices().collect::<Vec<_>>()),
-            false => Err(Errno::CANCELED),
-        };
+        let stored = pages.put_if_wanted(|pages| {
+            notifier.store(pages.inode().0, pages.offset(), &pages.bytes().io_slices().collect::<Vec<_>>())
+        });
+        let stored = stored.unwrap_or(Err(Errno::CANCELED));
         let count = if stored.is_ok() { &counts.stored } else { &counts.dropped };
         count.fetch_add(bytes, Ordering::Relaxed);
         match stored {

@@ -18,9 +18,10 @@ pub(crate) fn stats(now: &Statistics, before: Option<&Statistics>) -> String {
     let mut lines = vec![
         verdict(now),
         format!(
-            "{}  {} (read-only)  up {}{}",
+            "{}  {}{}  up {}{}",
             one_line(&now.dir),
             one_line(&now.url),
+            if now.read_only { " (read-only)" } else { "" },
             age(now.uptime_seconds),
             credential(now)
         ),

@@ -42,12 +42,23 @@ pub(crate) fn serve(config: MountConfig, dir: &Path, ready: impl FnOnce()) -> Re
     }
     ready();
     assembled.session.wait();
+    drain(&runtime, &assembled.parts);
     if let Some(files) = files {
         files.withdraw(std::process::id());
     }
     tracing::info!(dir = %target.display(), "unmounted");
     runtime.shutdown_timeout(Duration::from_secs(2));
     Ok(())
+}
+
+/// Stores what closed files have left in the background, and says what could not be.
+fn drain(runtime: &tokio::runtime::Runtime, parts: &Parts) {
+    let (files, time) = (Arc::clone(&parts.files), parts.config.mount.drain_timeout);
+    match runtime.block_on(async { tokio::time::timeout(time, files.drain()).await }) {
+        Ok(0) => {}
+        Ok(left) => tracing::error!(left, "files could not be stored; `rfuse recover` shows and stores them"),
+        Err(_) => tracing::error!(?time, "files are not stored in time; `rfuse recover` shows and stores them"),
+    }
 }
 
 /// The `stat` that a program would do first, with a bound.

@@ -95,6 +95,15 @@ fn target(said: Option<&Secret>, files: &[ConfigFile], account: Option<&str>) ->
     }
 }
 
+/// Where programs keep what they can do without for a while.
+fn cache_home(variables: &BTreeMap<String, String>) -> Option<PathBuf> {
+    let said = variables.get("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    if said.is_none() && rustix::process::geteuid().is_root() {
+        return Some(PathBuf::from("/var/cache"));
+    }
+    said.or_else(|| Some(PathBuf::from(variables.get("HOME")?).join(".cache")))
+}
+
 fn surroundings(variables: &BTreeMap<String, String>) -> Surroundings {
     let set = |name: &str| variables.get(name).is_some_and(|text| !text.is_empty());
     let azure_home = variables.get("AZURE_CONFIG_DIR").map(PathBuf::from);
@@ -105,5 +114,6 @@ fn surroundings(variables: &BTreeMap<String, String>) -> Surroundings {
         workload_identity: set("AZURE_FEDERATED_TOKEN_FILE"),
         managed_identity: set("IDENTITY_ENDPOINT") || set("MSI_ENDPOINT"),
         azure_cli: azure_home.is_some_and(|dir| dir.join("azureProfile.json").exists()),
+        spool: cache_home(variables).map(|home| home.join("rfuse/spool")),
     }
 }

@@ -197,7 +197,7 @@ impl Store for S3Store {
         let asked = Asked::plain(Operation::Upload);
         let response = self.about(asked, Method::PUT, key, &part_query(upload, number), body, |_| Ok(())).await?;
         let etag = receipt::version_in(Operation::Upload, response.headers())?;
-        Ok(PartTag(etag.as_str().to_owned()))
+        Ok(receipt::part_tag(number, &etag))
     }
 
     async fn copy_part(
@@ -220,7 +220,7 @@ impl Store for S3Store {
         let query = part_query(upload, number);
         let response = self.about(asked, Method::PUT, key, &query, Bytes::new(), fill).await?;
         let etag = receipt::version_of(&self.wire, asked, response).await.map_err(|error| error.about(key))?;
-        Ok(PartTag(etag.as_str().to_owned()))
+        Ok(receipt::part_tag(number, &etag))
     }
 
     async fn complete_upload(
@@ -232,7 +232,7 @@ impl Store for S3Store {
         _options: &PutOptions,
     ) -> Result<Version, StoreError> {
         let asked = writing(Operation::Upload, condition);
-        let body = Bytes::from(receipt::part_list(parts));
+        let body = Bytes::from(receipt::part_list(parts)?);
         let fill = |headers: &mut http::HeaderMap| insert_condition(Operation::Upload, condition, headers);
         let response = self.about(asked, Method::POST, key, &upload_query(upload), body, fill).await?;
         receipt::version_of(&self.wire, asked, response).await.map_err(|error| error.about(key))

@@ -29,7 +29,7 @@ async fn around_memory(wrap: impl FnOnce(Arc<dyn Store>) -> Arc<dyn Store>) -> O
 async fn local() -> Option<Subject> {
     let directory = tempfile::tempdir().unwrap();
     let store = LocalStore::open(directory.path()).unwrap();
-    let abilities = Abilities { lists_metadata: false, ..Abilities::default() };
+    let abilities = Abilities::default();
     Some(Subject { abilities, keep: Some(Arc::new(directory)), ..Subject::new(Arc::new(store)) })
 }
 

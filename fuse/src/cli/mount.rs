@@ -36,7 +36,7 @@ pub(crate) struct MountCommand {
 
 const LONG: &str = "Make the objects of URL files in DIR.
 
-The mount is read-only, nosuid and nodev. A daemon serves it; the command returns 0 once the first look at DIR \
+The mount can be written unless --read-only is given; it is nosuid and nodev. A daemon serves it; the command returns 0 once the first look at DIR \
 works, and the reason otherwise. With --foreground this process serves until DIR is unmounted or it is told to end \
 (SIGTERM, Ctrl-C).
 

@@ -2,9 +2,9 @@
 
 use rfuse_config::{ConfigError, Kind, SETTINGS, Setting, Source, nearest};
 
-/// Words that mount(8), systemd and fstab handle themselves, or that say what holds anyway: a mount is
-/// read-only, nosuid and nodev whatever is asked.
-const IGNORED: [&str; 24] = [
+/// Words that mount(8), systemd and fstab handle themselves, or that say what holds anyway: a mount is nosuid
+/// and nodev whatever is asked.
+const IGNORED: [&str; 22] = [
     "_netdev",
     "nofail",
     "auto",
@@ -15,8 +15,6 @@ const IGNORED: [&str; 24] = [
     "users",
     "group",
     "owner",
-    "rw",
-    "ro",
     "nosuid",
     "nodev",
     "suid",
@@ -49,6 +47,8 @@ fn one(word: &str) -> Result<Option<(&'static Setting, String, Source)>, ConfigE
     let (dressed, value) = match (name, value) {
         ("noexec", None) => ("allow-exec".to_owned(), Some("false")),
         ("exec", None) => ("allow-exec".to_owned(), Some("true")),
+        ("ro", None) => ("read-only".to_owned(), Some("true")),
+        ("rw", None) => ("read-only".to_owned(), Some("false")),
         (name, value) => (name.replace('_', "-"), value),
     };
     // A secret in -o would stand in the process table, so there are no words for them.
@@ -101,7 +101,13 @@ mod tests {
     fn an_fstab_line_as_people_write_it_is_understood() {
         let line =
             "ro,_netdev,nofail,x-systemd.requires=network-online.target,allow_other,block_size=8KiB,memory=1GiB,noexec";
-        let expected = [("allow-other", "true"), ("block-size", "8KiB"), ("memory", "1GiB"), ("allow-exec", "false")];
+        let expected = [
+            ("read-only", "true"),
+            ("allow-other", "true"),
+            ("block-size", "8KiB"),
+            ("memory", "1GiB"),
+            ("allow-exec", "false"),
+        ];
         assert_eq!(words(line), expected.map(|(name, value)| (name, value.to_owned())));
     }
 

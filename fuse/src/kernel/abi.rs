@@ -1,4 +1,4 @@
-//! The structures of `linux/fuse.h`, protocol 7.45, as far as reading needs them.
+//! The structures of `linux/fuse.h`, protocol 7.45, as far as files need them.
 //!
 //! Names and fields are the kernel's without the `fuse_` prefix; every structure is native-endian and a
 //! multiple of 8 bytes, so that a 32-bit daemon speaks to a 64-bit kernel.
@@ -16,6 +16,8 @@ pub const MINOR_MIN: u32 = 28;
 pub mod init {
     /// Several reads of one file may be under way at once.
     pub const ASYNC_READ: u64 = 1;
+    /// OPEN says when the file is to be emptied; no SETATTR follows.
+    pub const ATOMIC_O_TRUNC: u64 = 1 << 3;
     /// Requests larger than a page.
     pub const BIG_WRITES: u64 = 1 << 5;
     /// READDIRPLUS is understood.
@@ -46,6 +48,24 @@ pub mod fopen {
     pub const DIRECT_IO: u32 = 1;
     /// What the page cache holds of this file is still right.
     pub const KEEP_CACHE: u32 = 1 << 1;
+}
+
+/// Bits of `valid` in [`SetattrIn`].
+pub mod fattr {
+    /// The mode.
+    pub const MODE: u32 = 1;
+    /// The owner.
+    pub const UID: u32 = 1 << 1;
+    /// The group.
+    pub const GID: u32 = 1 << 2;
+    /// The size.
+    pub const SIZE: u32 = 1 << 3;
+    /// The time of the last write.
+    pub const MTIME: u32 = 1 << 5;
+    /// `fh` is a handle.
+    pub const FH: u32 = 1 << 6;
+    /// The time of the last write is now.
+    pub const MTIME_NOW: u32 = 1 << 8;
 }
 
 /// Codes of unasked messages to the kernel, in the error field of [`OutHeader`].
@@ -115,6 +135,33 @@ message!(/** RELEASE and RELEASEDIR. */
     ReleaseIn { fh: u64, flags: u32, release_flags: u32, lock_owner: u64 });
 message!(/** READ, READDIR and READDIRPLUS. */
     ReadIn { fh: u64, offset: u64, size: u32, read_flags: u32, lock_owner: u64, flags: u32, padding: u32 });
+message!(/** SETATTR. */
+SetattrIn {
+    valid: u32, padding: u32, fh: u64, size: u64, lock_owner: u64, atime: u64, mtime: u64, ctime: u64,
+    atimensec: u32, mtimensec: u32, ctimensec: u32, mode: u32, unused4: u32, uid: u32, gid: u32, unused5: u32,
+});
+message!(/** MKNOD, followed by the name. */
+    MknodIn { mode: u32, rdev: u32, umask: u32, padding: u32 });
+message!(/** MKDIR, followed by the name. */
+    MkdirIn { mode: u32, umask: u32 });
+message!(/** CREATE, followed by the name. */
+    CreateIn { flags: u32, mode: u32, umask: u32, open_flags: u32 });
+message!(/** LINK, followed by the name. */
+    LinkIn { oldnodeid: u64 });
+message!(/** RENAME, followed by both names. */
+    RenameIn { newdir: u64 });
+message!(/** RENAME2, followed by both names. */
+    Rename2In { newdir: u64, flags: u32, padding: u32 });
+message!(/** WRITE, followed by the bytes. */
+    WriteIn { fh: u64, offset: u64, size: u32, write_flags: u32, lock_owner: u64, flags: u32, padding: u32 });
+message!(/** How much was written. */
+    WriteOut { size: u32, padding: u32 });
+message!(/** FLUSH. */
+    FlushIn { fh: u64, unused: u32, padding: u32, lock_owner: u64 });
+message!(/** FSYNC. */
+    FsyncIn { fh: u64, fsync_flags: u32, padding: u32 });
+message!(/** FALLOCATE. */
+    FallocateIn { fh: u64, offset: u64, length: u64, mode: u32, padding: u32 });
 message!(/** File system figures. */
 StatfsOut {
     blocks: u64, bfree: u64, bavail: u64, files: u64, ffree: u64, bsize: u32, namelen: u32, frsize: u32,
@@ -153,6 +200,15 @@ mod tests {
             (size_of::<OpenOut>(), 16),
             (size_of::<ReleaseIn>(), 24),
             (size_of::<ReadIn>(), 40),
+            (size_of::<SetattrIn>(), 88),
+            (size_of::<MknodIn>(), 16),
+            (size_of::<MkdirIn>(), 8),
+            (size_of::<CreateIn>(), 16),
+            (size_of::<Rename2In>(), 16),
+            (size_of::<WriteIn>(), 40),
+            (size_of::<FlushIn>(), 24),
+            (size_of::<FsyncIn>(), 16),
+            (size_of::<FallocateIn>(), 32),
             (size_of::<StatfsOut>(), 80),
             (size_of::<Dirent>(), 24),
             (size_of::<StoreOut>(), 24),

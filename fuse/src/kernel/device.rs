@@ -14,7 +14,7 @@ use super::device_clone;
 /// Bytes of the largest message the kernel sends: `max_write` as it is negotiated, and the headers before it.
 pub const MESSAGE_MAX: usize = WRITE_MAX as usize + 4096;
 /// `max_write`: what the kernel may send in one WRITE. The kernel refuses to talk into buffers smaller than it.
-pub(crate) const WRITE_MAX: u32 = 128 << 10;
+pub(crate) const WRITE_MAX: u32 = 1 << 20;
 /// Pieces of one vectored write at most (UIO_MAXIOV).
 const PIECES_MAX: usize = 1024;
 

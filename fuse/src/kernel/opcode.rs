@@ -46,29 +46,38 @@ opcodes! {
 impl Opcode {
     /// The answer to an operation that is not done here.
     ///
-    /// ENOSYS is a promise the kernel remembers: FLUSH, FSYNC and POLL then succeed without asking, LSEEK,
-    /// STATX and locks are done by the kernel itself.
+    /// ENOSYS is a promise the kernel remembers: POLL and FSYNCDIR then succeed without asking, LSEEK, STATX,
+    /// COPY_FILE_RANGE and locks are done by the kernel itself.
     pub fn refusal(self) -> Errno {
         match self {
-            Self::Setattr
-            | Self::Symlink
-            | Self::Mknod
-            | Self::Mkdir
-            | Self::Unlink
-            | Self::Rmdir
-            | Self::Rename
-            | Self::Rename2
-            | Self::Link
-            | Self::Write
-            | Self::Setxattr
-            | Self::Removexattr
-            | Self::Create
-            | Self::Fallocate
-            | Self::CopyFileRange
-            | Self::Tmpfile => Errno::ROFS,
             Self::Ioctl => Errno::NOTTY,
+            // A file without a name: programs make one with a name then.
+            Self::Tmpfile => Errno::OPNOTSUPP,
             _ => Errno::NOSYS,
         }
+    }
+
+    /// Whether it asks for a change, or ends one.
+    pub(super) fn changes(self) -> bool {
+        matches!(
+            self,
+            Self::Setattr
+                | Self::Symlink
+                | Self::Mknod
+                | Self::Mkdir
+                | Self::Unlink
+                | Self::Rmdir
+                | Self::Rename
+                | Self::Rename2
+                | Self::Link
+                | Self::Write
+                | Self::Setxattr
+                | Self::Removexattr
+                | Self::Create
+                | Self::Fallocate
+                | Self::Flush
+                | Self::Fsync
+        )
     }
 }
 
@@ -86,9 +95,9 @@ mod tests {
     }
 
     #[test]
-    fn writing_is_refused_as_read_only() {
-        assert_eq!(Opcode::Write.refusal(), Errno::ROFS);
+    fn what_is_not_done_has_its_own_answer() {
         assert_eq!(Opcode::Ioctl.refusal(), Errno::NOTTY);
-        assert_eq!(Opcode::Flush.refusal(), Errno::NOSYS);
+        assert_eq!(Opcode::Fsyncdir.refusal(), Errno::NOSYS);
+        assert!(Opcode::Write.changes() && !Opcode::Read.changes());
     }
 }

@@ -3,11 +3,11 @@
 use rustix::io::Errno;
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
-use super::Opcode;
 use super::abi::{
     AccessIn, BatchForgetIn, ForgetIn, ForgetOne, GETATTR_FH, GetattrIn, GetxattrIn, InHeader, InitIn, InterruptIn,
     OpenIn, ReadIn, ReleaseIn,
 };
+use super::{Change, Opcode};
 
 /// A request and who sent it.
 #[derive(Debug)]
@@ -92,6 +92,8 @@ pub enum Operation<'a> {
     Interrupt {
         unique: u64,
     },
+    /// Something is to be changed.
+    Change(Change<'a>),
     /// The end.
     Destroy,
     /// Nothing that is done here, or nothing that makes sense.
@@ -155,17 +157,18 @@ impl<'a> Operation<'a> {
             Opcode::Listxattr => Self::Listxattr { size: take::<GetxattrIn>(body)?.size },
             Opcode::Interrupt => Self::Interrupt { unique: take::<InterruptIn>(body)?.unique },
             Opcode::Destroy => Self::Destroy,
+            changing if changing.changes() => Self::Change(Change::parse(changing, body)?),
             refused => Self::Refused(refused.refusal()),
         })
     }
 }
 
-fn take<T: FromBytes + KnownLayout + Immutable>(body: &[u8]) -> Option<T> {
+pub(super) fn take<T: FromBytes + KnownLayout + Immutable>(body: &[u8]) -> Option<T> {
     T::read_from_prefix(body).ok().map(|(value, _)| value)
 }
 
 /// The bytes before the NUL that must follow them.
-fn name(body: &[u8]) -> Option<&[u8]> {
+pub(super) fn name(body: &[u8]) -> Option<&[u8]> {
     body.split_at_checked(body.iter().position(|&byte| byte == 0)?).map(|(name, _)| name)
 }
 

@@ -24,7 +24,7 @@ fn somebody_mounts_reads_and_unmounts_for_themselves_alone() {
     let read = as_user(SOMEBODY, "cat").arg(&file).output().unwrap();
     assert_eq!((read.status.success(), read.stdout.as_slice()), (true, &b"hello"[..]));
     let listed = as_user(SOMEBODY, "stat").args(["-c", "%u %g %a"]).arg(&file).output().unwrap();
-    assert_eq!(String::from_utf8(listed.stdout).unwrap(), format!("{SOMEBODY} {SOMEBODY} 444\n"));
+    assert_eq!(String::from_utf8(listed.stdout).unwrap(), format!("{SOMEBODY} {SOMEBODY} 644\n"));
     assert!(shell.succeed(&["list"]).contains(text(&mounted.dir)));
     assert!(mounted.stats().reads.total >= 1);
     // Not even root, unless they allow it.

@@ -36,11 +36,28 @@ pub(crate) struct Setup {
     pub(crate) direct_io: bool,
     pub(crate) way: Way,
     pub(crate) metadata_ttl: Duration,
+    /// Read-only mounts have no spool.
+    pub(crate) writable: bool,
+    pub(crate) part_size: u64,
+}
+
+impl Setup {
+    /// A mount that can be written, whose parts are small, so that small files have many.
+    pub(crate) fn writable() -> Self {
+        Self { writable: true, part_size: 64 << 10, ..Self::default() }
+    }
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { deadline: LONG * 3, direct_io: false, way: Way::Auto, metadata_ttl: Duration::from_secs(60) }
+        Self {
+            deadline: LONG * 3,
+            direct_io: false,
+            way: Way::Auto,
+            metadata_ttl: Duration::from_secs(60),
+            writable: false,
+            part_size: 8 << 20,
+        }
     }
 }
 
@@ -51,6 +68,7 @@ pub(crate) struct Mounted {
     pub(crate) mount: Mount,
     pub(crate) counters: Counters,
     pub(crate) prefill: Arc<Prefill>,
+    pub(crate) spool: TempDir,
     session: Option<Session>,
     /// Not below the mount point, which may hang.
     _dir: TempDir,
@@ -79,18 +97,45 @@ impl Mounted {
         }
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let cache = BlockCache::new(Arc::clone(&store), &CacheConfig::default());
-        let config = FsConfig { metadata_ttl: setup.metadata_ttl, ..FsConfig::default() };
+        let spool = tempfile::tempdir().unwrap();
+        let (file_mode, dir_mode) = if setup.writable { (0o644, 0o755) } else { (0o444, 0o555) };
+        let config = FsConfig {
+            metadata_ttl: setup.metadata_ttl,
+            read_only: !setup.writable,
+            posix: true,
+            file_mode,
+            dir_mode,
+            spool: Some(spool.path().join("spool")),
+            part_size: setup.part_size,
+            upload_memory: 8 * setup.part_size,
+            ..FsConfig::default()
+        };
         let files = FileSystem::new(store, cache, &config, runtime.handle().clone());
         let config = AdapterConfig { deadline: setup.deadline, direct_io: setup.direct_io };
         let adapter = Adapter::new(Arc::clone(&files), &config, runtime.handle().clone());
         let dir = tempfile::tempdir().unwrap();
-        let options = MountOptions { source: "test:it, all".into(), way: setup.way, ..MountOptions::default() };
+        let options = MountOptions {
+            source: "test:it, all".into(),
+            way: setup.way,
+            read_only: !setup.writable,
+            ..MountOptions::default()
+        };
         let (device, mount) = mount(dir.path(), &options).unwrap();
         let session = Session::start(device, &adapter, &SessionConfig::default()).unwrap();
         let prefill = Prefill::start(session.notifier()).unwrap();
         files.fill_pages(Arc::clone(&prefill) as Arc<dyn PageCache>);
         let counters = session.counters();
-        Some(Self { prefill, memory, gate, mount, counters, session: Some(session), _dir: dir, _runtime: runtime })
+        Some(Self {
+            spool,
+            prefill,
+            memory,
+            gate,
+            mount,
+            counters,
+            session: Some(session),
+            _dir: dir,
+            _runtime: runtime,
+        })
     }
 
     /// The path of `name` in the mount.

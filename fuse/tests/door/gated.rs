@@ -1,11 +1,12 @@
 //! A store whose reads wait for as long as a gate is shut, and that knows how many do.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use rfuse_store::testing::{Asked, Watch, Watched};
-use rfuse_store::{MemoryStore, StoreError};
+use rfuse_store::{MemoryStore, Operation, StoreError};
 use tokio::sync::watch;
 
 /// The gate.
@@ -15,6 +16,7 @@ pub(crate) struct Gate {
     waiting: AtomicUsize,
     gets: AtomicUsize,
     bytes: AtomicU64,
+    asked: Mutex<HashMap<Operation, usize>>,
 }
 
 /// A memory store behind the gate.
@@ -27,6 +29,7 @@ impl Gate {
             waiting: AtomicUsize::new(0),
             gets: AtomicUsize::new(0),
             bytes: AtomicU64::new(0),
+            asked: Mutex::default(),
         };
         Watched::new(inner, gate)
     }
@@ -47,6 +50,11 @@ impl Gate {
     /// Reads so far.
     pub(crate) fn gets(&self) -> usize {
         self.gets.load(SeqCst)
+    }
+
+    /// Requests of a kind other than GET so far.
+    pub(crate) fn asked(&self, operation: Operation) -> usize {
+        self.asked.lock().unwrap().get(&operation).copied().unwrap_or(0)
     }
 
     /// Bytes asked for so far.
@@ -79,6 +87,9 @@ impl Watch for Gate {
             let mut shut = self.shut.subscribe();
             let _waiting = Counted::new(&self.waiting);
             let _ = shut.wait_for(|shut| !shut).await;
+        }
+        if let Asked::Other(operation) = asked {
+            *self.asked.lock().unwrap().entry(operation).or_default() += 1;
         }
         Ok(())
     }

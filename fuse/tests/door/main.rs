@@ -18,3 +18,5 @@ mod reading;
 mod refusing;
 #[cfg(test)]
 mod waiting;
+#[cfg(test)]
+mod writing;

@@ -14,7 +14,7 @@ use rustix::io::Errno;
 
 use super::memo::{Names, Stamp};
 use super::name::{is_hidden, why_not};
-use super::{Root, read, root};
+use super::{Root, read, root, write};
 use crate::page::{PageBuilder, Step};
 use crate::{ListPage, ListRequest, ObjectMeta, Operation, StoreError};
 
@@ -199,5 +199,8 @@ fn file_meta(root: &Root, directory: &OwnedFd, path: &[u8], start: usize) -> Opt
     if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
         stat = root.stat(path).ok()?;
     }
-    root::is_file(&stat).then(|| read::meta(&ObjectKey::new(path), &stat))
+    let mut meta = root::is_file(&stat).then(|| read::meta(&ObjectKey::new(path), &stat))?;
+    let options = write::options_at(directory, &path[start..]);
+    (meta.content_type, meta.metadata) = (options.content_type, options.metadata);
+    Some(meta)
 }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::PoisonError;
 
 use bytes::Bytes;
@@ -233,6 +233,27 @@ fn write_options(file: impl AsFd, options: &PutOptions) -> Result<(), Errno> {
     let PutOptions { content_type, metadata } = options.clone();
     let text = serde_json::to_vec(&KeptOptions { content_type, metadata }).map_err(|_| Errno::INVAL)?;
     rustix::fs::fsetxattr(file, OPTIONS_ATTRIBUTE, &text, XattrFlags::empty())
+}
+
+/// What is kept beside the file `name` in `directory`.
+pub(super) fn options_at(directory: &OwnedFd, name: &[u8]) -> PutOptions {
+    // There is no call that takes a directory and a name; the descriptor's own name leads there all the same.
+    let path = [format!("/proc/self/fd/{}/", directory.as_raw_fd()).as_bytes(), name].concat();
+    let mut text = [0; 512];
+    match rustix::fs::lgetxattr(&path, OPTIONS_ATTRIBUTE, &mut text[..]) {
+        Ok(count) => parse_options(&text[..count]),
+        Err(Errno::RANGE) => {
+            let mut text = vec![0; OPTIONS_MAX];
+            rustix::fs::lgetxattr(&path, OPTIONS_ATTRIBUTE, &mut text[..])
+                .map_or_else(|_| PutOptions::default(), |count| parse_options(&text[..count]))
+        }
+        Err(_) => PutOptions::default(),
+    }
+}
+
+fn parse_options(text: &[u8]) -> PutOptions {
+    let KeptOptions { content_type, metadata } = serde_json::from_slice(text).unwrap_or_default();
+    PutOptions { content_type, metadata }
 }
 
 /// What is kept beside the file; nothing where it is missing or not ours to read.

@@ -61,14 +61,22 @@ pub(super) async fn version_of(wire: &Wire, asked: Asked, response: Response<Inc
 }
 
 /// The list of parts that completes an upload.
-pub(super) fn part_list(parts: &[PartTag]) -> String {
+pub(super) fn part_list(parts: &[PartTag]) -> Result<String, StoreError> {
     let mut text = String::from("<CompleteMultipartUpload>");
-    for (number, PartTag(etag)) in (1..).zip(parts) {
-        let etag = quick_xml::escape::escape(etag.as_str());
+    for PartTag(tag) in parts {
+        let foreign = || StoreError::new(StoreErrorKind::Other, Operation::Upload, "this is no receipt of a part");
+        let (number, etag) = tag.split_once(':').ok_or_else(foreign)?;
+        let number: u32 = number.parse().map_err(|_| foreign())?;
+        let etag = quick_xml::escape::escape(etag);
         text.push_str(&format!("<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>"));
     }
     text.push_str("</CompleteMultipartUpload>");
-    text
+    Ok(text)
+}
+
+/// The receipt for part `number`. It holds the number, because the numbers of an upload may have gaps.
+pub(super) fn part_tag(number: u32, etag: &Version) -> PartTag {
+    PartTag(format!("{number}:{etag}"))
 }
 
 fn malformed(operation: Operation, message: &str) -> StoreError {
@@ -80,12 +88,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_are_numbered_from_one_and_escaped() {
-        let parts = [PartTag("\"a\"".to_owned()), PartTag("<b>".to_owned())];
+    fn parts_keep_their_numbers_and_are_escaped() {
+        let parts = [part_tag(1, &Version::new("\"a\"")), part_tag(7, &Version::new("<b:c>"))];
         assert_eq!(
-            part_list(&parts),
+            part_list(&parts).unwrap(),
             "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>&quot;a&quot;</ETag></Part>\
-             <Part><PartNumber>2</PartNumber><ETag>&lt;b&gt;</ETag></Part></CompleteMultipartUpload>"
+             <Part><PartNumber>7</PartNumber><ETag>&lt;b:c&gt;</ETag></Part></CompleteMultipartUpload>"
         );
+        assert!(part_list(&[PartTag("x".to_owned())]).is_err());
     }
 }

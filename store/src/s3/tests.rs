@@ -176,7 +176,7 @@ async fn a_success_may_turn_out_to_be_a_failure() {
     let server = OddServer::answering(&[&late, &silent]).await;
     let store = store_at(&server).await;
     let (key, upload) = (ObjectKey::from("k"), UploadId("a+b/c".to_owned()));
-    let parts = [PartTag("\"p\"".to_owned())];
+    let parts = [PartTag("1:\"p\"".to_owned())];
     let (none, plain) = (Precondition::None, PutOptions::default());
     let error = store.complete_upload(&key, &upload, &parts, &none, &plain).await.unwrap_err();
     assert_eq!((error.kind, error.status), (StoreErrorKind::Unavailable, None));

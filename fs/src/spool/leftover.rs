@@ -1,0 +1,129 @@
+//! What processes that died left in the spool.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use rfuse_block::{ByteRange, ObjectKey, Version};
+use rustix::fs::FlockOperation;
+
+use super::journal::{Head, Line};
+use super::{DATA, JOURNAL, LOCK};
+use crate::write::layout::Layout;
+
+/// A file that was being written when its process died, or that could not be stored.
+#[derive(Clone, Debug)]
+pub struct Leftover {
+    /// What was mounted.
+    pub origin: String,
+    /// The object it was to become.
+    pub key: ObjectKey,
+    /// The version it was to replace; none for a new object.
+    pub version: Option<Version>,
+    /// Bytes it had.
+    pub size: u64,
+    /// When it was written last.
+    pub modified: SystemTime,
+    /// The file with its bytes, at their own offsets; over a version, those it shares with it are missing.
+    pub data: PathBuf,
+    pub(crate) base_size: u64,
+    pub(crate) layout: Layout,
+}
+
+impl Leftover {
+    /// Everything below the spool `root` that no living process owns and that the store does not have.
+    ///
+    /// # Errors
+    /// What the local file system says about `root`; a root that is not there has nothing.
+    pub fn all(root: &Path) -> std::io::Result<Vec<Self>> {
+        let processes = match std::fs::read_dir(root) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other?,
+        };
+        let mut found = Vec::new();
+        for process in processes {
+            let path = process?.path();
+            if !path.is_dir() || is_alive(&path) {
+                continue;
+            }
+            for entry in std::fs::read_dir(&path)? {
+                let journal = entry?.path();
+                if journal.extension().is_some_and(|extension| extension == JOURNAL)
+                    && let Some(leftover) = Self::read(&journal)
+                {
+                    found.push(leftover);
+                }
+            }
+        }
+        found.sort_by(|a, b| (&a.origin, &a.key).cmp(&(&b.origin, &b.key)));
+        Ok(found)
+    }
+
+    /// One file; none when the store has all of it, or when nothing can be made of its journal.
+    fn read(journal: &Path) -> Option<Self> {
+        let data = journal.with_extension(DATA);
+        let stat = std::fs::metadata(&data).ok()?;
+        let mut lines = BufReader::new(File::open(journal).ok()?).lines();
+        let mut head: Head = serde_json::from_str(&lines.next()?.ok()?).ok()?;
+        let mut layout = Layout::of_base(head.size());
+        let mut is_stored = false;
+        for line in lines {
+            // Half a line is the last one of a process that died.
+            let Ok(Ok(line)) = line.map(|line| serde_json::from_str::<Line>(&line)) else { break };
+            is_stored = false;
+            match line {
+                Line::Write(offset, length) => layout.write(ByteRange::at(offset, length)),
+                Line::Size(size) => layout.resize(size),
+                Line::Stored(stored) => {
+                    layout = Layout::of_base(stored.size());
+                    head = stored.of(head.origin);
+                    is_stored = true;
+                }
+            }
+        }
+        let version = head.version();
+        if version.is_none() {
+            // All its bytes are in the spool, and only sizes were noted.
+            layout.write(ByteRange::new(0, stat.len()));
+        } else if is_stored || (layout.dirty().is_empty() && layout.size() == head.size()) {
+            return None;
+        }
+        Some(Self {
+            key: head.key()?,
+            version,
+            size: layout.size(),
+            modified: stat.modified().unwrap_or(SystemTime::UNIX_EPOCH),
+            base_size: head.size(),
+            origin: head.origin,
+            data,
+            layout,
+        })
+    }
+
+    /// Removes it from the spool.
+    ///
+    /// # Errors
+    /// What the local file system says.
+    pub fn discard(&self) -> std::io::Result<()> {
+        std::fs::remove_file(self.data.with_extension(JOURNAL))?;
+        std::fs::remove_file(&self.data)?;
+        if let Some(process) = self.data.parent() {
+            // The last one takes the directory with it; others are in it else.
+            let left = std::fs::read_dir(process)?.filter_map(Result::ok).any(|entry| entry.file_name() != LOCK);
+            if !left {
+                if process.join(LOCK).exists() {
+                    std::fs::remove_file(process.join(LOCK))?;
+                }
+                std::fs::remove_dir(process)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether the process that made the directory holds its lock.
+fn is_alive(process: &Path) -> bool {
+    File::open(process.join(LOCK))
+        .is_ok_and(|lock| rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err())
+}
