@@ -1,13 +1,18 @@
-//! One call a volume at a time; who comes second is told to come back.
+//! One call a volume at a time. Who comes second waits a little, because pods of one volume come and go together
+//! and calls are short; who would wait longer is told to come back.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::fault::Fault;
 
+/// Most calls take some milliseconds; one that mounts takes as long as its store.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// The volumes with a call under way. Bound: one entry a call under way.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Guards(Arc<Mutex<HashSet<String>>>);
+pub(crate) struct Guards(Arc<(Mutex<HashSet<String>>, Condvar)>);
 
 /// The right to act on a volume until it is dropped.
 #[derive(Debug)]
@@ -17,12 +22,19 @@ pub(crate) struct Guard {
 }
 
 impl Guards {
-    /// The right to act on `volume`.
+    /// The right to act on `volume`; waits on this thread.
     ///
     /// # Errors
-    /// `ABORTED` while somebody else has it.
+    /// `ABORTED` when somebody else has it for too long.
     pub(crate) fn enter(&self, volume: &str) -> Result<Guard, Fault> {
-        let mut busy = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        self.enter_within(volume, PATIENCE)
+    }
+
+    fn enter_within(&self, volume: &str, patience: Duration) -> Result<Guard, Fault> {
+        let (busy, left) = &*self.0;
+        let busy = busy.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = left.wait_timeout_while(busy, patience, |busy| busy.contains(volume));
+        let (mut busy, _) = waited.unwrap_or_else(PoisonError::into_inner);
         if !busy.insert(volume.to_owned()) {
             return Err(Fault::aborted(format!("another call for volume {volume} is under way; try again")));
         }
@@ -32,7 +44,9 @@ impl Guards {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.guards.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.volume);
+        let (busy, left) = &*self.guards.0;
+        busy.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.volume);
+        left.notify_all();
     }
 }
 
@@ -41,12 +55,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_second_call_for_a_volume_is_aborted_and_the_next_is_not() {
+    fn the_second_call_for_a_volume_is_aborted_and_one_for_another_is_not() {
         let guards = Guards::default();
         let first = guards.enter("a").unwrap();
-        assert_eq!(guards.enter("a").unwrap_err().code(), tonic::Code::Aborted);
+        assert_eq!(guards.enter_within("a", Duration::ZERO).unwrap_err().code(), tonic::Code::Aborted);
         drop(guards.enter("b").unwrap());
         drop(first);
         guards.enter("a").unwrap();
+    }
+
+    #[test]
+    fn who_waits_is_let_in_when_the_first_leaves() {
+        let guards = Guards::default();
+        let first = guards.enter("a").unwrap();
+        let waiting = {
+            let guards = guards.clone();
+            std::thread::spawn(move || guards.enter_within("a", Duration::from_secs(60)).is_ok())
+        };
+        drop(first);
+        assert!(waiting.join().unwrap());
     }
 }

@@ -81,11 +81,7 @@ impl Node {
     }
 
     pub(crate) fn client(&self) -> NodeClient {
-        let socket = self.path("csi.sock");
-        self.runtime.block_on(async {
-            let endpoint = tonic::transport::Endpoint::from_shared(format!("unix://{}", socket.display())).unwrap();
-            NodeClient::new(endpoint.connect().await.unwrap())
-        })
+        self.runtime.block_on(connect(&self.path("csi.sock")))
     }
 
     fn wait_until_ready(&self) {
@@ -113,18 +109,21 @@ impl Node {
         self.runtime.block_on(client.node_stage_volume(request)).map(drop)
     }
 
-    pub(crate) fn publish(&self, volume: &Volume, pod: &str) -> Result<PathBuf, tonic::Status> {
-        let target = self.target(pod);
-        let request = csi::NodePublishVolumeRequest {
+    pub(crate) fn publish_request(&self, volume: &Volume, pod: &str) -> csi::NodePublishVolumeRequest {
+        csi::NodePublishVolumeRequest {
             volume_id: volume.id.clone(),
             staging_target_path: if volume.inline { String::new() } else { text(&self.staging(&volume.id)) },
-            target_path: text(&target),
+            target_path: text(&self.target(pod)),
             volume_capability: Some(volume.capability()),
             readonly: volume.readonly,
             secrets: volume.publish_secrets.clone(),
             volume_context: volume.attributes.clone(),
             ..Default::default()
-        };
+        }
+    }
+
+    pub(crate) fn publish(&self, volume: &Volume, pod: &str) -> Result<PathBuf, tonic::Status> {
+        let (target, request) = (self.target(pod), self.publish_request(volume, pod));
         let mut client = self.client();
         self.runtime.block_on(client.node_publish_volume(request)).map(|_| target)
     }
@@ -185,6 +184,11 @@ impl Node {
     pub(crate) fn logs(&self) -> String {
         ["plugin.log", "service.log"].map(|name| std::fs::read_to_string(self.path(name)).unwrap_or_default()).concat()
     }
+}
+
+pub(crate) async fn connect(socket: &Path) -> NodeClient {
+    let endpoint = tonic::transport::Endpoint::from_shared(format!("unix://{}", socket.display())).unwrap();
+    NodeClient::new(endpoint.connect().await.unwrap())
 }
 
 impl Drop for Node {

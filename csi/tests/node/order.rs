@@ -141,3 +141,49 @@ fn a_link_planted_at_the_target_leads_nowhere() {
     node.unpublish(&volume, "a").unwrap();
     assert!(elsewhere.is_dir());
 }
+
+#[test]
+fn many_pods_at_once_get_the_volume_that_is_theirs() {
+    if !may_mount() {
+        return;
+    }
+    let node = Node::start();
+    let tenants: Vec<Volume> = ["one", "two"]
+        .iter()
+        .map(|name| {
+            let bucket = node.path(name);
+            std::fs::create_dir_all(&bucket).unwrap();
+            std::fs::write(bucket.join("object"), name).unwrap();
+            Volume { id: (*name).to_owned(), ..Volume::at(&format!("file://{}", bucket.display())) }
+        })
+        .collect();
+    tenants.iter().for_each(|volume| node.stage(volume).unwrap());
+    let pods = 200;
+    let published: Vec<_> = std::thread::scope(|scope| {
+        let calls: Vec<_> = (0..pods)
+            .map(|pod| {
+                let (volume, request) =
+                    (&tenants[pod % 2], node.publish_request(&tenants[pod % 2], &format!("pod-{pod}")));
+                let socket = node.path("csi.sock");
+                scope.spawn(move || {
+                    let target = std::path::PathBuf::from(&request.target_path);
+                    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                    runtime
+                        .block_on(async { crate::fixture::connect(&socket).await.node_publish_volume(request).await })
+                        .unwrap();
+                    (volume.id.clone(), target)
+                })
+            })
+            .collect();
+        calls.into_iter().map(|call| call.join().unwrap()).collect()
+    });
+    for (tenant, target) in &published {
+        assert_eq!(&read_anew(&target.join("object")).unwrap(), tenant);
+    }
+    assert_eq!(node.mounts_below().len(), pods + 2);
+    for (pod, volume) in (0..pods).map(|pod| (pod, &tenants[pod % 2])) {
+        node.unpublish(volume, &format!("pod-{pod}")).unwrap();
+    }
+    tenants.iter().for_each(|volume| node.unstage(volume).unwrap());
+    assert!(node.mounts_below().is_empty());
+}
