@@ -145,6 +145,15 @@ pub(crate) fn describe(asked: &Asked<'_>, policy: &Policy) -> Result<Described, 
         settings.entry("file-mode".to_owned()).or_insert_with(|| "0440".to_owned());
         settings.entry("dir-mode".to_owned()).or_insert_with(|| "0550".to_owned());
     }
+    // Not those of the process that serves, who is nobody in the pod's eyes.
+    for owner in ["uid", "gid"] {
+        settings.entry(owner.to_owned()).or_insert_with(|| "0".to_owned());
+    }
+    if !asked.read_only && !flags.read_only {
+        notes.push(
+            "its access mode allows writing; rfuse mounts it read-only, as it does every volume today".to_owned(),
+        );
+    }
     let volume =
         Volume { url: place.url, settings, read_only: asked.read_only || flags.read_only, allow_exec: !flags.no_exec };
     Ok(Described { volume, notes })
@@ -306,7 +315,8 @@ mod tests {
         ]);
         let described = described.unwrap();
         assert_eq!(described.volume.url, "az://avaksinput/resim");
-        assert!(described.volume.settings.is_empty(), "{:?}", described.volume);
+        let expected = [("gid", "0"), ("uid", "0")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(described.volume.settings, expected.into());
     }
 
     #[test]

@@ -68,10 +68,7 @@ mod tests {
     fn who_waits_is_let_in_when_the_first_leaves() {
         let guards = Guards::default();
         let first = guards.enter("a").unwrap();
-        let waiting = {
-            let guards = guards.clone();
-            std::thread::spawn(move || guards.enter_within("a", Duration::from_secs(60)).is_ok())
-        };
+        let waiting = std::thread::spawn(move || guards.enter_within("a", Duration::from_secs(60)).is_ok());
         drop(first);
         assert!(waiting.join().unwrap());
     }

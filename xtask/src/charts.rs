@@ -39,6 +39,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     let found = std::fs::read_to_string(&path).context(PLAIN)?;
     ensure!(found == wanted, "{PLAIN} is not what the chart makes: cargo xtask charts --write");
+    dashboards()?;
     let validator = tools::kubernetes_validate()?;
     let rendered = tempfile::Builder::new().suffix(".yaml").tempfile()?;
     std::fs::write(rendered.path(), &with_all)?;
@@ -85,6 +86,27 @@ fn privileges(manifests: &str) -> Result<()> {
         ensure!(known, "{path} of the host is mounted");
     }
     Ok(())
+}
+
+/// A panel or an alert on a number that nobody tells is empty for ever.
+fn dashboards() -> Result<()> {
+    let told = ["fuse/src/prometheus.rs", "csi/src/web.rs"].map(|file| std::fs::read_to_string(root().join(file)));
+    let told = told.into_iter().collect::<std::io::Result<Vec<_>>>()?.concat();
+    for file in ["deploy/dashboards/rfuse.json", "deploy/dashboards/alerts.yaml"] {
+        let asked = std::fs::read_to_string(root().join(file)).context(file)?;
+        ensure!(metric_names(&asked).count() > 3, "{file} asks for nothing");
+        for name in metric_names(&asked) {
+            let base = name.trim_end_matches("_bucket");
+            ensure!(told.contains(base), "{file} asks for {name}, which nobody tells");
+        }
+    }
+    Ok(())
+}
+
+/// Words that begin like our metrics.
+fn metric_names(text: &str) -> impl Iterator<Item = &str> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    words.filter(|word| word.starts_with("rfuse_"))
 }
 
 fn examples() -> Result<Vec<PathBuf>> {

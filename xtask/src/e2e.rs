@@ -27,7 +27,7 @@ use crate::shell::step;
 use world::World;
 
 /// What `cargo xtask e2e` can be told.
-#[derive(clap::Args)]
+#[derive(Default, clap::Args)]
 pub(crate) struct Options {
     /// Only scenarios whose name contains this.
     #[arg(long)]

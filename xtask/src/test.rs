@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use crate::servers::{S3Server, Server};
 use crate::shell::{cargo, spawn, step};
 use crate::tally::Tally;
-use crate::{charts, check, demo, kernels, tools};
+use crate::{charts, check, demo, e2e, kernels, tools};
 
 /// What `cargo xtask test` can leave out.
 #[derive(clap::Args)]
@@ -58,6 +58,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         tally.step(false);
     }
     report(tested);
+    if options.package.is_none() {
+        // Says SKIPPED where no cluster is given.
+        let clustered = e2e::run(&e2e::Options::default());
+        tally.step(clustered.is_ok());
+        report(clustered);
+    }
     if !options.no_demo && options.package.is_none() {
         let shown = demo::run(&demo::Options::small());
         tally.step(shown.is_ok());

@@ -21,7 +21,9 @@ use super::words::{Renewal, Status};
 
 /// A process that lived this long had begun well, and the next is started at once.
 const LIVED: Duration = Duration::from_secs(10);
-/// Between two starts that come to nothing.
+/// Starts one after the other without a pause.
+const QUICK: usize = 3;
+/// Between the starts after those.
 const PAUSES: [Duration; 4] =
     [Duration::from_millis(100), Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(5)];
 /// An unmounted volume's process ends by itself; after this it is ended.
@@ -130,8 +132,8 @@ impl Supervised {
                 _ => failures += 1,
             }
             self.restarts.fetch_add(1, Ordering::Relaxed);
-            if failures > 1 {
-                self.pause(PAUSES[(failures - 2).min(PAUSES.len() - 1)]);
+            if failures > QUICK {
+                self.pause(PAUSES[(failures - QUICK - 1).min(PAUSES.len() - 1)]);
             }
             tracing::warn!(
                 volume = self.id,

@@ -184,3 +184,92 @@ fn a_mount_service_that_is_gone_wholly_is_repaired_at_the_next_publish_and_teard
     node.unstage(&volume).unwrap();
     assert!(node.mounts_below().is_empty());
 }
+
+#[test]
+fn a_store_that_never_answers_is_said_in_bounded_time_and_leaves_nothing() {
+    if !may_mount() {
+        return;
+    }
+    let node = Node::start();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut volume = Volume::at(&format!("http://{}/acme/logs", silent.local_addr().unwrap()));
+    volume = volume.with_secret(&[("azurestorageaccountname", "acme"), ("azurestorageaccountsastoken", "sv=1&sig=x")]);
+    volume.attributes.insert("callTimeout".into(), "2s".into());
+    let refused = node.stage(&volume).unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::Unavailable, "{}", refused.message());
+    assert!(node.mounts_below().is_empty());
+    wait_for("the end of its process", || node.servers().is_empty());
+    node.unstage(&volume).unwrap();
+}
+
+#[test]
+fn a_store_that_stops_answering_holds_up_neither_figures_nor_teardown() {
+    let (true, Some(container)) = (may_mount(), crate::azurite::Container::make("silent")) else { return };
+    container.upload("object", b"hello");
+    let node = Node::start();
+    let relay = Relay::start(&container.url);
+    let token = crate::azurite::sas("rl", "2099-01-01T00:00:00Z");
+    let url = container.url.replace(&relay.store, &relay.address);
+    let mut volume = Volume::at(&url)
+        .with_secret(&[("azurestorageaccountname", crate::azurite::ACCOUNT), ("azurestorageaccountsastoken", &token)]);
+    volume.attributes.insert("metadataTtl".into(), "1ms".into());
+    node.stage(&volume).unwrap();
+    let target = node.publish(&volume, "a").unwrap();
+    assert_eq!(read_anew(&target.join("object")).unwrap(), "hello");
+    relay.stop();
+    let object = target.join("object");
+    let reader = std::thread::spawn(move || std::fs::metadata(object));
+    let begun = std::time::Instant::now();
+    node.stats(&volume, &target).unwrap();
+    node.publish(&volume, "b").unwrap();
+    for pod in ["a", "b"] {
+        node.unpublish(&volume, pod).unwrap();
+    }
+    node.unstage(&volume).unwrap();
+    assert!(begun.elapsed() < crate::fixture::LIMIT, "{:?}", begun.elapsed());
+    assert!(node.mounts_below().is_empty());
+    assert!(reader.join().unwrap().is_err(), "the store did answer");
+}
+
+/// Passes bytes on to a store until it is stopped; then it is silent and keeps connections open.
+struct Relay {
+    address: String,
+    store: String,
+    silent: Arc<AtomicBool>,
+}
+
+impl Relay {
+    fn start(url: &str) -> Self {
+        let store = url.strip_prefix("http://").unwrap().split('/').next().unwrap().to_owned();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let silent = Arc::new(AtomicBool::new(false));
+        let (to, quiet) = (store.clone(), Arc::clone(&silent));
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let Ok(server) = std::net::TcpStream::connect(&to) else { return };
+                for (mut from, mut into) in
+                    [(client.try_clone().unwrap(), server.try_clone().unwrap()), (server, client)]
+                {
+                    let quiet = Arc::clone(&quiet);
+                    std::thread::spawn(move || {
+                        let mut bytes = [0; 65_536];
+                        while let Ok(length @ 1..) = from.read(&mut bytes) {
+                            while quiet.load(Ordering::Relaxed) {
+                                std::thread::sleep(std::time::Duration::from_millis(20));
+                            }
+                            if std::io::Write::write_all(&mut into, &bytes[..length]).is_err() {
+                                return;
+                            }
+                        }
+                    });
+                }
+            }
+        });
+        Self { address, store, silent }
+    }
+
+    fn stop(&self) {
+        self.silent.store(true, Ordering::Relaxed);
+    }
+}

@@ -202,7 +202,10 @@ fn process_killed(world: &World) -> Result<String> {
 fn service_deleted(world: &World) -> Result<String> {
     begin(world)?;
     apply(&world.pod("before", "exec sleep 1000000"))?;
+    let propagated = world.pod("propagated", "exec sleep 1000000");
+    apply(&propagated.replace("mountPath: /data}", "mountPath: /data, mountPropagation: HostToContainer}"))?;
     wait_ready("before")?;
+    wait_ready("propagated")?;
     let pod = driver_pod("mounts")?;
     kubectl(&["-n", "kube-system", "delete", "pod", &pod, "--force", "--grace-period=0"])?;
     wait_for("another mount service", LIMIT, || {
@@ -213,9 +216,11 @@ fn service_deleted(world: &World) -> Result<String> {
     wait_for("a new pod on the volume", LIMIT, || phase("after").is_ok_and(|phase| phase == "Succeeded"))?;
     let repaired = begun.elapsed();
     ensure!(kubectl(&["logs", "after"])?.starts_with("hello"));
-    let old = exec("before", "cat /data/hello").map_or_else(|error| error.to_string(), |_| "reads".to_owned());
+    let propagated = exec("propagated", "cat /data/hello").context("a pod with HostToContainer")?;
+    ensure!(propagated.starts_with("hello"), "{propagated}");
+    let old = exec("before", "cat /data/hello 2>&1; true")?;
     Ok(format!(
-        "a new pod read {:.1} s after it was created; the pod from before, without HostToContainer: {}",
+        "a new pod read {:.1} s after it was created, a running one with HostToContainer reads again; one without: {}",
         repaired.as_secs_f64(),
         old.lines().last().unwrap_or_default()
     ))
