@@ -107,6 +107,7 @@ impl Parts {
             None => {
                 self.client.ping()?;
                 mountpoint::unmount_all(&wanted.mount)?;
+                self.let_go(id)?;
                 self.mount(&wanted, credential)
             }
         }

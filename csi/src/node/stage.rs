@@ -28,6 +28,7 @@ impl Parts {
         let Some(known) = self.records.get(&id)? else {
             // A plugin that was killed between mounting and writing it down.
             mountpoint::unmount_all(&wanted.mount)?;
+            self.let_go(&id)?;
             self.mount(&wanted, &credential)?;
             return Ok(done);
         };

@@ -170,6 +170,7 @@ impl Supervised {
                 return Lived::Refused;
             }
         };
+        self.lock_now().pid = Some(child.id());
         let channel = Arc::new(channel);
         let ended = std::thread::spawn(move || listener.listen());
         let order = Order::Serve(Box::new(self.lock_order().clone()));
@@ -189,6 +190,8 @@ impl Supervised {
                     Ok(_) => self.refusal("rfuse says something else than was asked"),
                     Err(error) => broken(error),
                 };
+                // Forgotten before it is reaped: the number may be another's then.
+                self.lock_now().pid = None;
                 end(&mut child);
                 tell(Err(refusal));
                 return Lived::Refused;
@@ -285,7 +288,9 @@ impl Supervised {
         self.leaving.store(true, Ordering::SeqCst);
         self.changed.notify_all();
         let now = self.lock_now();
-        let waited = self.changed.wait_timeout_while(now, FAREWELL, |now| !now.over);
+        // One that never served has nothing to finish.
+        let patience = if now.channel.is_some() { FAREWELL } else { Duration::ZERO };
+        let waited = self.changed.wait_timeout_while(now, patience, |now| !now.over);
         let Ok((now, _)) = waited else { return };
         if let Some(pid) = now.pid.filter(|_| !now.over) {
             tracing::warn!(volume = self.id, "rfuse did not end by itself");

@@ -273,3 +273,33 @@ impl Relay {
         self.silent.store(true, Ordering::Relaxed);
     }
 }
+
+#[test]
+fn a_plugin_that_is_killed_while_it_stages_leaves_nothing_in_the_way_of_the_next() {
+    if !may_mount() {
+        return;
+    }
+    let mut node = Node::start();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let volume = Volume::at(&node.bucket("hello"));
+    let mut stuck = Volume::at(&format!("http://{}/acme/logs", silent.local_addr().unwrap()));
+    stuck.attributes.insert("azureAuth".into(), "anonymous".into());
+    let (socket, request) = (node.path("csi.sock"), node.stage_request(&stuck));
+    let call = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async { crate::fixture::connect(&socket).await.node_stage_volume(request).await.is_err() })
+    });
+    wait_for("its process", || node.servers().len() == 1);
+    let first = node.servers();
+    node.restart_plugin();
+    assert!(call.join().unwrap());
+    // The same handle and paths; the store of the first would have kept its process for 25 s.
+    node.stage(&volume).unwrap();
+    let target = node.publish(&volume, "a").unwrap();
+    assert_eq!(read_anew(&target.join("object")).unwrap(), "hello");
+    assert!(node.servers().iter().all(|server| !first.contains(server)));
+    assert_eq!(node.mounts_below().len(), 2);
+    node.unpublish(&volume, "a").unwrap();
+    node.unstage(&volume).unwrap();
+    assert!(node.mounts_below().is_empty());
+}

@@ -96,15 +96,19 @@ impl Node {
         });
     }
 
-    pub(crate) fn stage(&self, volume: &Volume) -> Result<(), tonic::Status> {
-        let request = csi::NodeStageVolumeRequest {
+    pub(crate) fn stage_request(&self, volume: &Volume) -> csi::NodeStageVolumeRequest {
+        csi::NodeStageVolumeRequest {
             volume_id: volume.id.clone(),
             staging_target_path: text(&self.staging(&volume.id)),
             volume_capability: Some(volume.capability()),
             secrets: volume.secrets.clone(),
             volume_context: volume.attributes.clone(),
             ..Default::default()
-        };
+        }
+    }
+
+    pub(crate) fn stage(&self, volume: &Volume) -> Result<(), tonic::Status> {
+        let request = self.stage_request(volume);
         let mut client = self.client();
         self.runtime.block_on(client.node_stage_volume(request)).map(drop)
     }

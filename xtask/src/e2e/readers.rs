@@ -1,4 +1,5 @@
-//! Pods that read without end: four with five readers each, as the measured yardstick had them.
+//! Pods that read without end: four with five readers and a held descriptor each, as the measured yardstick had
+//! them.
 
 use anyhow::{Context, Result, bail};
 
@@ -6,7 +7,8 @@ use super::cluster::{LIMIT, apply, exec, kubectl, wait_for, wait_ready};
 use super::world::{FILE_SIZE, FILES, World};
 
 const PODS: usize = 4;
-const READERS: usize = 5;
+/// Five that open again and again, and one that keeps its descriptor for eight seconds.
+const READERS: usize = 6;
 
 /// The readers of a scenario.
 pub(super) struct Readers;
@@ -21,8 +23,12 @@ impl Readers {
              if [ $n = {FILE_SIZE} ]; then echo . >>/tmp/good.$N; else echo \"FAILED $f $n $(cat /tmp/why.$N)\"; fi; \
              usleep 50000; done"
         );
-        let starts: Vec<String> = (0..READERS).map(|n| format!("N={n}; ({reader}) &")).collect();
-        let script = format!("{} wait", starts.join(" "));
+        let starts: Vec<String> = (0..READERS - 1).map(|n| format!("N={n}; ({reader}) &")).collect();
+        let held = "while :; do exec 3</data/files/399; j=0; while [ $j -lt 16 ]; do \
+                    n=$(dd bs=4096 count=1 <&3 2>/tmp/why.5 | wc -c); \
+                    if [ $n = 4096 ]; then echo . >>/tmp/good.5; else echo \"FAILED held $n $(tail -1 /tmp/why.5)\"; fi; \
+                    j=$((j + 1)); usleep 500000; done; exec 3<&-; done";
+        let script = format!("{} ({held}) & wait", starts.join(" "));
         for pod in 0..PODS {
             apply(&world.pod(&format!("readers-{pod}"), &script))?;
         }
@@ -39,7 +45,7 @@ impl Readers {
             for pod in 0..PODS {
                 let text = exec(
                     &format!("readers-{pod}"),
-                    "for n in 0 1 2 3 4; do wc -l </tmp/good.$n 2>/dev/null || echo 0; done",
+                    "for n in 0 1 2 3 4 5; do wc -l </tmp/good.$n 2>/dev/null || echo 0; done",
                 )?;
                 all.extend(text.lines().filter_map(|line| line.trim().parse::<u64>().ok()));
             }
