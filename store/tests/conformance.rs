@@ -57,7 +57,8 @@ async fn s3() -> Option<Subject> {
         lists_metadata: false,
         misses_the_deleted: false,
         part_min: 5 << 20,
-        // The gateway keeps objects as files: `n/x` below the object `n` is a conflict to it.
+        // The gateway keeps objects as files: `n/x` below the object `n` is a conflict to it. MinIO refuses `a//b`
+        // but takes `/a` for `a`.
         holds_or_refuses_odd_paths: false,
         lists_below_objects: !Server::is_minio(),
         name_refusals: vec![StoreErrorKind::BadName, StoreErrorKind::Exists],

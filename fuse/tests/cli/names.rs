@@ -85,27 +85,41 @@ fn what_no_path_leads_to_is_counted_and_logged_without_breaking_a_line() {
         return;
     }
     let server = S3Server::start(100).unwrap();
-    for key in [&b"new\nline/.."[..], b"new\nline/a//b", b"new\nline/ok"] {
+    for key in [&b"new\nline\x7f/.."[..], b"new\nline\x7f/a//b", b"new\nline\x7f/ok"] {
         server.put(key, *b"x");
     }
     let (id, secret) = server.key_pair();
-    let shell = Shell::new().set("AWS_ACCESS_KEY_ID", id).set("AWS_SECRET_ACCESS_KEY", secret);
-    let log = shell.path("log.json");
     let url = format!("s3://{}", server.bucket());
-    let arguments =
-        ["--endpoint", &server.url(), "--region", "us-east-1", "--log-format", "json", "--log-level", "trace"];
-    let mounted = Mounted::of(&shell, &url, &[&arguments[..], &["--log-file", crate::support::text(&log)]].concat());
-    assert_eq!(std::fs::read_dir(mounted.path("new\nline")).unwrap().count(), 2, "ok and the directory a");
-    assert!(mounted.stats().kernel.unreachable_objects >= 1);
-    assert!(std::fs::metadata(mounted.path("new\nline/none")).is_err());
-    let lines = std::fs::read_to_string(&log).unwrap();
-    let mut told = false;
-    for line in lines.lines() {
+    for format in ["json", "text"] {
+        let shell = Shell::new().set("AWS_ACCESS_KEY_ID", id).set("AWS_SECRET_ACCESS_KEY", secret);
+        let log = shell.path("log");
+        let at = ["--endpoint", &server.url(), "--region", "us-east-1", "--log-file", crate::support::text(&log)];
+        let logging = ["--log-format", format, "--log-level", "trace"];
+        let mounted = Mounted::of(&shell, &url, &[&at[..], &logging].concat());
+        let folder = mounted.path("new\nline\x7f");
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 2, "ok and the directory a");
+        assert!(mounted.stats().kernel.unreachable_objects >= 1);
+        assert!(std::fs::metadata(folder.join("none")).is_err());
+        let lines = std::fs::read_to_string(&log).unwrap();
+        lines.lines().for_each(|line| check_line(line, format));
+        // The name is escaped once as text, and its backslash once more in JSON.
+        let plain = lines.replace('\\', "");
+        let told = plain.lines().any(|line| line.contains("cannot be reached as files") && line.contains("newnline"));
+        assert!(told, "{lines}");
+    }
+}
+
+/// One whole event, by itself.
+fn check_line(line: &str, format: &str) {
+    assert!(!line.contains(char::is_control), "{line:?}");
+    if format == "json" {
         let event: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
         assert!(event["timestamp"].is_string() && event["level"].is_string(), "{line}");
-        told |= line.contains("cannot be reached as files") && line.contains("new");
+    } else {
+        let (time, rest) = line.split_once(' ').unwrap();
+        let level = rest.split_whitespace().next().unwrap();
+        assert!(time.ends_with('Z') && ["ERROR", "WARN", "INFO", "DEBUG", "TRACE"].contains(&level), "{line}");
     }
-    assert!(told, "{lines}");
 }
 
 #[test]

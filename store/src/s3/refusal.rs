@@ -15,6 +15,9 @@ use crate::{Operation, StoreError, StoreErrorKind};
 /// Longest error document that is read, in bytes.
 pub(super) const BODY_LIMIT: usize = 64 * 1024;
 
+/// Where MinIO says what the body of an answer to HEAD cannot.
+const MINIO_CODE: &str = "x-minio-error-code";
+
 /// What was asked, as far as it decides what a refusal means.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
@@ -53,7 +56,12 @@ struct Document {
 /// The error that an answer with `status`, `headers` and `body` is. `region` is the one that was signed for.
 pub(super) fn judge(asked: Asked, region: &str, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> StoreError {
     let document = std::str::from_utf8(body).ok().and_then(|text| quick_xml::de::from_str::<Document>(text).ok());
-    let document = document.unwrap_or_default();
+    let mut document = document.unwrap_or_default();
+    if document.code.is_empty()
+        && let Some(code) = headers.get(MINIO_CODE).and_then(|code| code.to_str().ok())
+    {
+        code.clone_into(&mut document.code);
+    }
     let mut error = refusal(asked.operation, status, headers);
     error.code = word(&document.code).map(str::to_owned);
     error.request_id = request_id(headers, &document);
@@ -267,6 +275,18 @@ mod tests {
         let error = head(StatusCode::FORBIDDEN, &old);
         assert_eq!(error.kind, StoreErrorKind::ClockSkew);
         assert!(error.message.contains("the store's 1994-11-06T08:49:37Z"), "{error}");
+    }
+
+    #[test]
+    fn minio_says_in_a_header_what_a_head_has_no_body_for() {
+        let says = |code| {
+            let headers =
+                HeaderMap::from_iter([(http::HeaderName::from_static(MINIO_CODE), HeaderValue::from_static(code))]);
+            judge(Asked::plain(Operation::Head), "us-east-1", StatusCode::BAD_REQUEST, &headers, b"")
+        };
+        let error = says("XMinioInvalidObjectName");
+        assert_eq!((error.kind, error.code.as_deref()), (StoreErrorKind::BadName, Some("XMinioInvalidObjectName")));
+        assert_eq!(says("NoSuchBucket").kind, StoreErrorKind::NoContainer);
     }
 
     #[test]
