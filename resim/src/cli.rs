@@ -117,6 +117,13 @@ impl Judging {
     }
 }
 
+/// Says that a plan was written.
+#[expect(clippy::unnecessary_wraps, reason = "it ends commands that can fail")]
+fn told(path: &Path, reads: u64) -> Result<(), Failure> {
+    print_line(&format!("wrote {reads} reads to {}", path.display()));
+    Ok(())
+}
+
 /// A line of standard output; nobody listening is no failure.
 fn print_line(line: &str) {
     use std::io::Write;

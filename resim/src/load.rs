@@ -3,29 +3,27 @@
 //! This replaces scripts around `dd`: it says how long reads took, sums every block on the device and on this
 //! processor, and reads a copy back before it calls it right.
 
-use std::io::Write;
-use std::path::PathBuf;
+mod copy;
+mod work;
+
+use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::ahead::{self, Feed};
-use crate::checksum;
-use crate::device::{Argument, Buffer, Choice, Device, DeviceError, Kernel, Lane};
+use crate::ahead;
+use crate::device::{Choice, Device};
 use crate::files::{self, Access, Input};
 use crate::meter::Meter;
 use crate::outcome::{Exit, Failure};
-use crate::output::Output;
 use crate::pattern;
+use crate::plan;
 use crate::random::Permutation;
-use crate::usage::Usage;
 use crate::verdict::{Checksums, Outcome, Run, Verdict};
+use copy::Copy;
+use work::Work;
 
-/// Blocks that are under way on the device at a time.
-const LANES: usize = 2;
 /// Blocks that lie ready for each worker at most.
 const AHEAD_A_WORKER: usize = 2;
-/// Words that one thread of the device sums.
-const STRIP: u32 = 256;
 
 /// The order of the blocks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
@@ -77,9 +75,7 @@ impl Load {
     /// It could not begin: no input, no device.
     pub(crate) fn run(&self) -> Result<Outcome, Failure> {
         let device = Device::open(self.device)?;
-        let lanes: Result<Vec<_>, DeviceError> = (0..LANES).map(|_| Summer::new(device.lane()?, self.block)).collect();
-        let mut work =
-            Work { lanes: lanes?, usage: Usage::new(), submitted: 0, done: 0, total: 0, problems: Vec::new() };
+        let mut work = Work::new(&device, self.block)?;
         let files = files::open(&self.input, &[], Access::Pread, self.drop_cache)?;
         let blocks = self.blocks(&files)?;
         let mut copy = Copy::new(self.output.clone());
@@ -138,6 +134,21 @@ impl Load {
         Ok(Outcome { failure: failure.or_else(|| verdict.incomplete()), verdict })
     }
 
+    /// Writes which blocks a run reads, in its order.
+    ///
+    /// # Errors
+    /// There is no input, or the plan cannot be written.
+    pub(crate) fn write_plan(&self, path: &Path) -> Result<u64, Failure> {
+        let files = files::open(&self.input, &[], Access::Pread, false)?;
+        let blocks = self.blocks(&files)?;
+        let steps = blocks.iter().map(|block| plan::Step {
+            path: &files[block.file].name,
+            offset: block.offset,
+            length: block.length,
+        });
+        plan::write(path, &format!("load: blocks of {} bytes", self.block), steps)
+    }
+
     /// The blocks of this job, in the order in which they are read.
     fn blocks(&self, files: &[Input]) -> Result<Vec<Block>, Failure> {
         let mut blocks = Vec::new();
@@ -182,148 +193,6 @@ fn word_sum(bytes: &[u8]) -> u64 {
         word[..chunk.len()].copy_from_slice(chunk);
         sum.wrapping_add(u64::from(u32::from_le_bytes(word)))
     })
-}
-
-/// The device's side.
-struct Work {
-    lanes: Vec<Summer>,
-    usage: Usage,
-    submitted: usize,
-    done: usize,
-    total: u64,
-    problems: Vec<String>,
-}
-
-impl Work {
-    fn next(
-        &mut self,
-        feed: &mut Feed<'_, Result<Piece, Failure>>,
-        meter: &Meter,
-    ) -> Result<Option<Result<Piece, Failure>>, Failure> {
-        if let Some(piece) = feed.ready() {
-            return Ok(Some(piece));
-        }
-        self.drain(meter)?;
-        let begun = meter.elapsed();
-        let piece = feed.wait();
-        if piece.is_some() {
-            self.usage.waited(begun, meter.elapsed() - begun);
-        }
-        Ok(piece)
-    }
-
-    fn submit(&mut self, piece: &Piece, meter: &Meter) -> Result<(), Failure> {
-        // Lanes take turns, so the next one has the oldest block.
-        let lane = self.submitted % LANES;
-        self.collect(lane, meter)?;
-        self.submitted += 1;
-        Ok(self.lanes[lane].submit(piece)?)
-    }
-
-    fn collect(&mut self, lane: usize, meter: &Meter) -> Result<(), Failure> {
-        let lane = &mut self.lanes[lane];
-        let Some(expected) = lane.expected.take() else { return Ok(()) };
-        let (bytes, timing) = lane.lane.finish()?;
-        let sum = bytes.iter().rev().fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
-        self.usage.worked(timing, meter.elapsed());
-        self.done += 1;
-        self.total = self.total.wrapping_add(sum);
-        if sum != expected {
-            self.problems
-                .push(format!("the device sums block {} to {sum:x}, this processor to {expected:x}", self.done));
-        }
-        Ok(())
-    }
-
-    fn drain(&mut self, meter: &Meter) -> Result<(), Failure> {
-        for turn in 0..LANES {
-            self.collect((self.submitted + turn) % LANES, meter)?;
-        }
-        Ok(())
-    }
-}
-
-/// Sums blocks on one lane.
-struct Summer {
-    lane: Lane,
-    words: Buffer,
-    total: Buffer,
-    /// What the block under way should sum to.
-    expected: Option<u64>,
-}
-
-impl Summer {
-    fn new(mut lane: Lane, block: u64) -> Result<Self, DeviceError> {
-        let (words, total) = (lane.buffer(block.next_multiple_of(4) as usize)?, lane.buffer(8)?);
-        Ok(Self { lane, words, total, expected: None })
-    }
-
-    fn submit(&mut self, piece: &Piece) -> Result<(), DeviceError> {
-        use Argument::{Buffer as Pointer, U32};
-        let lane = &mut self.lane;
-        let filled = piece.bytes.len().next_multiple_of(4);
-        let staged = lane.stage(filled)?;
-        staged[..piece.bytes.len()].copy_from_slice(&piece.bytes);
-        staged[piece.bytes.len()..].fill(0);
-        lane.upload(0, filled, self.words)?;
-        lane.uploaded()?;
-        lane.clear(self.total)?;
-        let count = (filled / 4) as u32;
-        let arguments = [Pointer(self.words), U32(count), U32(STRIP), Pointer(self.total)];
-        lane.launch(Kernel::WordSum, count.div_ceil(STRIP), &arguments)?;
-        lane.download(self.total, 8)?;
-        self.expected = Some(piece.sum);
-        Ok(())
-    }
-}
-
-/// A copy that is being written, file by file.
-struct Copy {
-    folder: Option<PathBuf>,
-    open: Option<(usize, Output)>,
-    /// What was written of each file: its path and the CRC-32 of its bytes.
-    files: Vec<(PathBuf, crc32fast::Hasher)>,
-    written: u64,
-}
-
-impl Copy {
-    fn new(folder: Option<PathBuf>) -> Self {
-        Self { folder, open: None, files: Vec::new(), written: 0 }
-    }
-
-    fn write(&mut self, files: &[Input], piece: &Piece) -> Result<(), Failure> {
-        let Some(folder) = &self.folder else { return Ok(()) };
-        let path = folder.join(&files[piece.block.file].name);
-        if self.open.as_ref().is_none_or(|(file, _)| *file != piece.block.file) {
-            if let Some((_, before)) = self.open.take() {
-                before.finish()?;
-            }
-            self.open = Some((piece.block.file, Output::create(&path)?));
-            self.files.push((path, crc32fast::Hasher::new()));
-        }
-        if let (Some((_, output)), Some((_, hash))) = (&mut self.open, self.files.last_mut()) {
-            hash.update(&piece.bytes);
-            output.write_all(&piece.bytes).map_err(|error| Failure::file("write", output.partial(), &error))?;
-            self.written += piece.bytes.len() as u64;
-        }
-        Ok(())
-    }
-
-    fn finish(&mut self) -> Result<(), Failure> {
-        self.open.take().map_or(Ok(()), |(_, output)| output.finish())
-    }
-
-    /// Reads the copy and says what is wrong with it.
-    fn read_back(&mut self) -> Result<Vec<String>, Failure> {
-        let mut wrong = Vec::new();
-        for (path, hash) in self.files.drain(..) {
-            let found = checksum::crc32_of(&path).map_err(|error| Failure::file("read back", &path, &error))?;
-            if found != hash.finalize() {
-                wrong.push(format!("{}: what is read back is not what was written", path.display()));
-            }
-        }
-        Ok(wrong)
-    }
 }
 
 fn progress(bytes: u64) -> ProgressBar {
@@ -385,15 +254,5 @@ mod tests {
         assert_eq!((outcome.failure, outcome.verdict.written_bytes), (None, Some(2510)));
         assert_eq!(std::fs::read(to.path().join("a")).unwrap(), [1; 2500]);
         assert_eq!(std::fs::read(to.path().join("b")).unwrap(), [2; 10]);
-    }
-
-    #[test]
-    fn a_copy_that_changed_is_found() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a");
-        std::fs::write(&path, "changed").unwrap();
-        let mut copy = Copy::new(None);
-        copy.files.push((path, crc32fast::Hasher::new()));
-        assert_eq!(copy.read_back().unwrap().len(), 1);
     }
 }

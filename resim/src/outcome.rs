@@ -98,6 +98,13 @@ mod tests {
     }
 
     #[test]
+    fn a_full_gpu_says_how_full_it_is_and_what_to_do() {
+        let device = "cuda:0 T4".to_owned();
+        let failure = Failure::device(&DeviceError::OutOfMemory { device, bytes: 100, free: 10, total: 1000 });
+        assert!(failure.why.contains("10 of 1000 are free") && failure.help.contains("nvidia-smi"), "{failure}");
+    }
+
+    #[test]
     fn a_missing_file_has_a_code_of_its_own() {
         let error = io::Error::from(io::ErrorKind::NotFound);
         assert_eq!(Failure::file("read", Path::new("/x"), &error).exit, Exit::NotFound);

@@ -7,6 +7,7 @@
 mod crew;
 mod pace;
 mod results;
+mod stage;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -14,21 +15,19 @@ use std::time::Instant;
 use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest, Sha256};
 
-use crate::ahead::Feed;
 use crate::device::{Choice, Device};
 use crate::files;
-use crate::log::{Chunk, Content, LogFile, Record, Window};
+use crate::log::{Chunk, LogFile, Window};
 use crate::manifest::Manifest;
 use crate::meter::Meter;
 use crate::outcome::{Exit, Failure};
-use crate::perception::{Answer, Perception};
-use crate::scene::Camera;
-use crate::score::{Scorer, Seen, Sensor};
-use crate::usage::Usage;
+use crate::perception::Perception;
+use crate::plan;
 use crate::verdict::{Checksums, Outcome, Recall, Run, Verdict};
 use crew::{Crew, Piece, Task};
 use pace::Pace;
 use results::Results;
+use stage::Stage;
 
 /// Frames that are under way on the device at a time: one computes while the next is copied.
 const LANES: usize = 2;
@@ -84,7 +83,7 @@ impl Replay {
         let lanes: Result<Vec<_>, Failure> = (0..LANES).map(|_| Ok(Perception::new(device.lane()?)?)).collect();
         let mut stage = Stage::new(lanes?);
         let names = self.names()?;
-        let base = if self.input.is_file() { self.input.parent().unwrap_or(&self.input) } else { &self.input };
+        let base = self.base();
         let manifest = Manifest::read(base)?;
         let mut results = Results::create(&self.output)?;
         let meter = Meter::start();
@@ -109,6 +108,25 @@ impl Replay {
         }
         let verdict = self.verdict(&device, &logs, &meter, stage, &sums, problems, failure.as_ref(), (opened, seconds));
         Ok(Outcome { failure: failure.or_else(|| verdict.incomplete()), verdict })
+    }
+
+    /// Writes which chunks a run reads, in its order.
+    ///
+    /// # Errors
+    /// A log cannot be opened, or the plan cannot be written.
+    pub(crate) fn write_plan(&self, path: &Path) -> Result<u64, Failure> {
+        let mut steps = Vec::new();
+        for log in self.names()? {
+            let name = log.strip_prefix(self.base()).unwrap_or(&log).to_string_lossy().into_owned();
+            steps.extend(LogFile::open(&log)?.select(&self.window).into_iter().map(|chunk| (name.clone(), chunk)));
+        }
+        let steps = steps.iter().map(|(path, chunk)| plan::Step { path, offset: chunk.offset, length: chunk.length });
+        plan::write(path, "replay: chunks in the order of their messages", steps)
+    }
+
+    /// The folder that names are told from.
+    fn base(&self) -> &Path {
+        if self.input.is_file() { self.input.parent().unwrap_or(&self.input) } else { &self.input }
     }
 
     /// The logs of the input: a file, or the `.mcap` files of a folder in the order of their names.
@@ -259,129 +277,6 @@ struct Sums {
     checked: u64,
     wrong: u64,
     late: Option<u64>,
-}
-
-/// A frame under way.
-struct Flight {
-    lane: usize,
-    log: usize,
-    time: u64,
-    sensor: Sensor,
-}
-
-/// The device's side: frames go in, answers come out in the same order and are scored and written.
-struct Stage {
-    lanes: Vec<Perception>,
-    flights: std::collections::VecDeque<Flight>,
-    next_lane: usize,
-    scorer: Scorer,
-    digest: Sha256,
-    frames: u64,
-    overflow: u64,
-    usage: Usage,
-}
-
-impl Stage {
-    fn new(lanes: Vec<Perception>) -> Self {
-        Self {
-            lanes,
-            flights: std::collections::VecDeque::new(),
-            next_lane: 0,
-            scorer: Scorer::default(),
-            digest: Sha256::new(),
-            frames: 0,
-            overflow: 0,
-            usage: Usage::new(),
-        }
-    }
-
-    /// The next piece. Nothing there: first the frames under way are finished; what is waited after that, the
-    /// device waits too.
-    fn next(
-        &mut self,
-        feed: &mut Feed<'_, Piece>,
-        meter: &Meter,
-        results: &mut Results,
-        logs: &[Log],
-    ) -> Result<Option<Piece>, Failure> {
-        if let Some(piece) = feed.ready() {
-            return Ok(Some(piece));
-        }
-        self.drain(meter, results, logs)?;
-        let begun = meter.elapsed();
-        let piece = feed.wait();
-        let took = meter.elapsed() - begun;
-        if piece.is_some() {
-            self.usage.waited(begun, took);
-        }
-        Ok(piece)
-    }
-
-    /// Takes a message: truths are kept, frames go to the device.
-    fn take(
-        &mut self,
-        log: usize,
-        record: &Record,
-        logs: &[Log],
-        meter: &Meter,
-        results: &mut Results,
-    ) -> Result<(), Failure> {
-        let sensor = match &record.content {
-            Content::Other => return Ok(()),
-            Content::Truth(truth) => {
-                self.scorer.truth(log, record.time, truth.clone());
-                return Ok(());
-            }
-            Content::Cloud(_) => Sensor::Lidar,
-            Content::Image(_) => Sensor::Camera(camera(&logs[log], record.channel)),
-        };
-        let lane = self.next_lane;
-        if self.lanes[lane].is_busy() {
-            self.finish_oldest(meter, results, logs)?;
-        }
-        match &record.content {
-            Content::Cloud(points) => self.lanes[lane].submit_cloud(points)?,
-            Content::Image(pixels) => self.lanes[lane].submit_image(pixels)?,
-            Content::Truth(_) | Content::Other => {}
-        }
-        self.flights.push_back(Flight { lane, log, time: record.time, sensor });
-        self.next_lane = (lane + 1) % self.lanes.len();
-        Ok(())
-    }
-
-    fn drain(&mut self, meter: &Meter, results: &mut Results, logs: &[Log]) -> Result<(), Failure> {
-        while !self.flights.is_empty() {
-            self.finish_oldest(meter, results, logs)?;
-        }
-        assert!(self.lanes.iter().all(|lane| !lane.is_busy()), "a frame was left on its lane");
-        Ok(())
-    }
-
-    fn finish_oldest(&mut self, meter: &Meter, results: &mut Results, logs: &[Log]) -> Result<(), Failure> {
-        let Some(flight) = self.flights.pop_front() else { return Ok(()) };
-        let Some(answer) = self.lanes[flight.lane].answer()? else { return Ok(()) };
-        let Answer { detections, overflow, timing } = answer;
-        self.frames += 1;
-        self.overflow += u64::from(overflow);
-        self.usage.worked(timing, meter.elapsed());
-        self.digest.update(flight.time.to_le_bytes());
-        for detection in &detections {
-            for value in [detection.centre, detection.low, detection.high].as_flattened() {
-                self.digest.update(value.to_bits().to_le_bytes());
-            }
-            self.digest.update(detection.count.to_le_bytes());
-        }
-        let seen = Seen { sensor: flight.sensor, detections };
-        let owners = self.scorer.frame(flight.log, flight.time, seen.clone());
-        results.add(&logs[flight.log].name, flight.time, &seen, &owners)
-    }
-}
-
-/// Which camera a channel is, by the last word of its topic.
-fn camera(log: &Log, channel: u16) -> Option<usize> {
-    let topic = log.file.topics().get(&channel)?;
-    let word = topic.name.strip_prefix("/camera/")?;
-    Camera::NAMES.iter().position(|name| *name == word)
 }
 
 /// Half of a hash in hexadecimal digits.

@@ -90,6 +90,7 @@ fn test_binaries(options: &Options, tally: &mut Tally) -> Result<()> {
     tools::debian(&[("fio", "fio"), ("openssl", "openssl")])?;
     let python = tools::python()?;
     let helm = tools::helm()?;
+    let validate = tools::kubernetes_validate()?;
     let azurite = Server::azurite()?;
     let (azurite_tls, certificate) = Server::azurite_with_tls()?;
     let s3 = Server::s3(options.s3, S3_KEY, S3_SECRET)?;
@@ -112,6 +113,7 @@ fn test_binaries(options: &Options, tally: &mut Tally) -> Result<()> {
         .env("RFUSE_TEST_S3_BUCKET", &s3.bucket)
         .env("RFUSE_TEST_CSI_SANITY", &sanity)
         .env("RFUSE_TEST_HELM", &helm)
+        .env("RFUSE_TEST_KUBERNETES_VALIDATE", &validate)
         .env("RFUSE_TEST_PYTHON", &python);
     watch(&mut tests, tally)
 }

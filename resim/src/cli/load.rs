@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::words::{part, processors, size};
-use super::{Exit, Failure, Judging};
+use super::{Exit, Failure, Judging, told};
 use crate::device::Choice;
 use crate::load::{Load, Pattern};
 
@@ -43,6 +43,9 @@ pub(super) struct LoadCommand {
     /// Let the page cache forget the input first
     #[arg(long)]
     drop_cache: bool,
+    /// Write what would be read, in its order, to this file and stop
+    #[arg(long, value_name = "FILE")]
+    write_plan: Option<PathBuf>,
     #[command(flatten)]
     judging: Judging,
 }
@@ -74,6 +77,9 @@ impl LoadCommand {
             bytes: self.bytes,
             part: self.part,
         };
+        if let Some(path) = self.write_plan {
+            return told(&path, load.write_plan(&path)?);
+        }
         let outcome = load.run()?;
         self.judging.tell(outcome, self.output.as_deref())
     }

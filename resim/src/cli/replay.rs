@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::words::{nanoseconds, part, processors};
-use super::{Failure, Judging};
+use super::{Failure, Judging, told};
 use crate::device::Choice;
 use crate::log::Window;
 use crate::replay::{Replay, Speed};
@@ -47,6 +47,9 @@ pub(super) struct ReplayCommand {
     /// Let the page cache forget the input first
     #[arg(long)]
     drop_cache: bool,
+    /// Write what would be read, in its order, to this file and stop
+    #[arg(long, value_name = "FILE")]
+    write_plan: Option<PathBuf>,
     #[command(flatten)]
     judging: Judging,
 }
@@ -65,6 +68,9 @@ impl ReplayCommand {
             drop_cache: self.drop_cache,
             part: self.part,
         };
+        if let Some(path) = self.write_plan {
+            return told(&path, replay.write_plan(&path)?);
+        }
         let outcome = replay.run()?;
         self.judging.tell(outcome, Some(&replay.output))
     }

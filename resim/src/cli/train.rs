@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::words::{part, processors, size};
-use super::{Exit, Failure, Judging, print_line};
+use super::{Exit, Failure, Judging, told};
 use crate::device::Choice;
 use crate::files::Access;
 use crate::train::Train;
@@ -78,9 +78,7 @@ impl TrainCommand {
             part: self.part,
         };
         if let Some(path) = self.write_plan {
-            let count = train.write_plan(&path)?;
-            print_line(&format!("wrote {count} reads to {}", path.display()));
-            return Ok(());
+            return told(&path, train.write_plan(&path)?);
         }
         let outcome = train.run()?;
         self.judging.tell(outcome, self.output.as_deref())

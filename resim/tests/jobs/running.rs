@@ -113,6 +113,24 @@ fn a_plan_names_every_record_once_an_epoch() {
 }
 
 #[test]
+fn plans_of_a_replay_and_a_load_name_what_these_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let planned = |arguments: &[&str]| {
+        let path = folder.path().join("plan");
+        let ran = resim(&[arguments, &["--write-plan", text(&path)]].concat());
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        let plan = std::fs::read_to_string(path).unwrap();
+        let lengths = plan.lines().filter(|line| !line.starts_with('#')).map(|line| line.rsplit('\t').next().unwrap());
+        lengths.map(|length| length.parse::<u64>().unwrap()).sum::<u64>()
+    };
+    let (ran, output) = replay(data(), &["--topic=/lidar/top", "--to=1s"]);
+    let replayed = planned(&["replay", text(data()), text(output.path()), "--topic=/lidar/top", "--to=1s"]);
+    assert_eq!(ran.passed()["bytes"], replayed);
+    let loaded = planned(&["load", text(data()), "--pattern=random", "--block=64KiB"]);
+    assert_eq!(resim(&["load", text(data()), "--device=cpu", "--json"]).passed()["bytes"], loaded);
+}
+
+#[test]
 fn a_load_copies_and_checks() {
     let copy = tempfile::tempdir().unwrap();
     let ran = resim(&["load", text(data()), "--copy", text(copy.path()), "--device=cpu", "--json", "--block=256KiB"]);

@@ -88,6 +88,30 @@ fn each_way_to_a_gpu_asks_for_what_it_should() {
 }
 
 #[test]
+fn every_shape_with_every_way_to_a_gpu_passes_the_schemas_of_kubernetes() {
+    let (Some(helm), Ok(validate)) = (helm(), std::env::var("RFUSE_TEST_KUBERNETES_VALIDATE")) else {
+        eprintln!("SKIPPED: needs RFUSE_TEST_KUBERNETES_VALIDATE and helm; cargo xtask test installs both");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let mut files = Vec::new();
+    for shape in ["indexed", "separate", "training"] {
+        for mode in ["none", "whole", "timeSlicing", "mps", "visibleDevices", "nvshare"] {
+            let all = ["--set=generate.enabled=true,generate.claim=w,volcano.enabled=true,scratch.hostPath=/nvme"];
+            let text = rendered(&helm, &[&["--shape", shape, "--gpu", mode], &all[..]].concat());
+            let path = folder.path().join(format!("{shape}-{mode}.yaml"));
+            std::fs::write(&path, text).unwrap();
+            files.push(path);
+        }
+    }
+    for version in ["1.30", "1.34"] {
+        let output =
+            std::process::Command::new(&validate).args(["--strict", "-k", version]).args(&files).output().unwrap();
+        assert!(output.status.success(), "{version}: {}", String::from_utf8_lossy(&output.stdout));
+    }
+}
+
+#[test]
 fn an_input_that_is_missing_is_said() {
     let Some(helm) = helm() else { return };
     let ran = resim(&["submit", "--dry-run", "--helm", &helm]);
