@@ -213,6 +213,17 @@ impl Lab {
         Mount::start(&mut command, &dir, &self.scratch("null.log"))
     }
 
+    /// Mounts the null file system over `file`, with `threads` that may wait for its disk.
+    ///
+    /// # Errors
+    /// It is not there within 20 s.
+    pub fn mount_null_over(&self, file: &Path, threads: usize) -> anyhow::Result<Mount> {
+        let dir = self.scratch("mount-null");
+        let mut command = Command::new(&self.bench);
+        command.arg("null").arg(&dir).arg("--file").arg(file).args(["--threads", &threads.to_string()]);
+        Mount::start(&mut command, &dir, &self.scratch("null.log"))
+    }
+
     /// The null file system's file.
     pub fn null_path(mount: &Mount) -> PathBuf {
         mount.path(null::NAME)

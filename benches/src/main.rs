@@ -168,6 +168,9 @@ struct NullArgs {
     /// Bytes the kernel may read ahead, up to 128 KiB
     #[arg(long, value_parser = words::size, default_value = "4KiB")]
     read_ahead: u64,
+    /// A file to answer from instead, past the page cache
+    #[arg(long)]
+    file: Option<PathBuf>,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -182,8 +185,9 @@ fn main() -> anyhow::Result<ExitCode> {
         Verb::Store(args) => measure_store(&args)?,
         Verb::Null(args) => {
             let (memory, read_ahead) = (args.memory as usize, args.read_ahead.min(128 << 10) as u32);
-            let config = NullConfig { size: args.size, memory, threads: args.threads, read_ahead };
-            null::serve(&args.dir, config).with_context(|| format!("cannot mount on {}", args.dir.display()))?;
+            let NullArgs { dir, size, threads, file, .. } = args;
+            let config = NullConfig { size, memory, threads, read_ahead, file };
+            null::serve(&dir, &config).with_context(|| format!("cannot mount on {}", dir.display()))?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -1,9 +1,12 @@
-//! The yardstick of every path to the kernel: one file, answered from memory on the thread that took the
-//! request. What a mount costs above it is ours.
+//! The yardstick of every path to the kernel: one file, answered from memory or from another file on the thread
+//! that took the request. What a mount costs above it is ours.
 
+use std::cell::RefCell;
 use std::ffi::OsStr;
+use std::fs::{File, OpenOptions};
 use std::io;
-use std::path::Path;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use fuser::{
@@ -22,7 +25,7 @@ const BELIEVED: Duration = Duration::from_secs(3600);
 /// Requests the kernel may have outstanding.
 const BACKGROUND: u16 = 512;
 /// What to serve and how.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct NullConfig {
     /// Size of the file in bytes.
     pub size: u64,
@@ -32,16 +35,28 @@ pub struct NullConfig {
     pub threads: usize,
     /// Bytes the kernel may read ahead; up to 128 KiB, its own default.
     pub read_ahead: u32,
+    /// A file to read instead of the memory, past the page cache; its size is the size.
+    pub file: Option<PathBuf>,
 }
 
 /// Serves until it is unmounted.
 ///
 /// # Errors
 /// It cannot be mounted there.
-pub fn serve(dir: &Path, config: NullConfig) -> io::Result<()> {
-    let mut bytes = vec![0; config.memory.max(1 << 20)];
-    pattern::fill(pattern::seed_of(NAME, NAME), 0, &mut bytes);
-    let null = Null { size: config.size, bytes, read_ahead: config.read_ahead };
+pub fn serve(dir: &Path, config: &NullConfig) -> io::Result<()> {
+    let (size, content) = match &config.file {
+        Some(path) => {
+            let direct = rustix::fs::OFlags::DIRECT.bits().cast_signed();
+            let file = OpenOptions::new().read(true).custom_flags(direct).open(path)?;
+            (file.metadata()?.len(), Content::File(file))
+        }
+        None => {
+            let mut bytes = vec![0; config.memory.max(1 << 20)];
+            pattern::fill(pattern::seed_of(NAME, NAME), 0, &mut bytes);
+            (config.size, Content::Memory(bytes))
+        }
+    };
+    let null = Null { size, content, read_ahead: config.read_ahead };
     let mut mount = Config::default();
     mount.mount_options = vec![MountOption::RO, MountOption::FSName("rfuse-null".into())];
     mount.n_threads = Some(config.threads);
@@ -51,8 +66,34 @@ pub fn serve(dir: &Path, config: NullConfig) -> io::Result<()> {
 
 struct Null {
     size: u64,
-    bytes: Vec<u8>,
+    content: Content,
     read_ahead: u32,
+}
+
+enum Content {
+    Memory(Vec<u8>),
+    File(File),
+}
+
+/// What direct reads are aligned to.
+const PAGE: usize = 4096;
+
+thread_local! {
+    /// Where a thread reads the file to; aligned somewhere inside.
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Answers with `length` bytes of `file` at `offset`, both whole pages.
+fn answer_from(file: &File, offset: u64, length: usize, reply: ReplyData) {
+    BUFFER.with_borrow_mut(|buffer| {
+        buffer.resize(buffer.len().max(length + PAGE), 0);
+        let start = buffer.as_ptr().align_offset(PAGE);
+        let buffer = &mut buffer[start..][..length];
+        match file.read_exact_at(buffer, offset) {
+            Ok(()) => reply.data(buffer),
+            Err(_) => reply.error(Errno::EIO),
+        }
+    });
 }
 
 impl Null {
@@ -135,9 +176,13 @@ impl Filesystem for Null {
         reply: ReplyData,
     ) {
         let length = u64::from(size).min(self.size.saturating_sub(offset)) as usize;
-        let at = (offset % self.bytes.len() as u64) as usize;
+        let bytes = match &self.content {
+            Content::File(file) => return answer_from(file, offset, length, reply),
+            Content::Memory(bytes) => bytes,
+        };
+        let at = (offset % bytes.len() as u64) as usize;
         // A request over the end of the memory is answered from its start: what is measured is the way there.
-        let at = if at + length <= self.bytes.len() { at } else { 0 };
-        reply.data(&self.bytes[at..at + length]);
+        let at = if at + length <= bytes.len() { at } else { 0 };
+        reply.data(&bytes[at..at + length]);
     }
 }

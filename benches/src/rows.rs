@@ -3,6 +3,7 @@
 mod amplification;
 mod cold_cpu;
 mod descriptors;
+mod disk_hits;
 mod faults;
 mod hang;
 mod hits;
@@ -39,6 +40,7 @@ pub const GROUPS: [Group; 13] = [
     Group { name: "cold-cpu", measure: cold_cpu::measure },
     Group { name: "outstanding", measure: outstanding::measure },
     Group { name: "hits", measure: hits::measure },
+    Group { name: "disk-hits", measure: disk_hits::measure },
     Group { name: "reopen", measure: reopen::measure },
     Group { name: "descriptors", measure: descriptors::measure },
     Group { name: "sequential", measure: sequential::measure },

@@ -34,7 +34,7 @@ pub struct BlockCache {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) store: Arc<dyn Store>,
-    pub(crate) memory: MemoryTier,
+    pub(crate) memory: Arc<MemoryTier>,
     pub(crate) disk: Option<DiskTier>,
     pub(crate) inflight: Arc<Inflight>,
     pub(crate) budget: Arc<Budget>,
@@ -55,9 +55,9 @@ impl BlockCache {
     /// [`BlockCache::least_memory`], which settings refuse, is taken for that. Beside it are only the bytes of single reads
     /// longer than half of it, which are copied together.
     pub fn new(store: Arc<dyn Store>, config: &CacheConfig) -> Arc<Self> {
-        let memory = MemoryTier::new(config.block_size, config.memory);
+        let memory = Arc::new(MemoryTier::new(config.block_size, config.memory));
         let (capacity, block) = (memory.capacity(), config.block_size.bytes());
-        let disk = config.disk.as_ref().and_then(|disk| DiskTier::open(disk, config.block_size, capacity));
+        let disk = config.disk.as_ref().and_then(|disk| DiskTier::open(disk, config.block_size, &memory));
         let seed = disk.as_ref().map_or_else(random, DiskTier::seed);
         let shared = Shared {
             store,

@@ -15,6 +15,7 @@ mod reader;
 mod segment;
 mod shape;
 mod state;
+mod sweep;
 mod tenure;
 mod writer;
 
@@ -35,7 +36,9 @@ pub(crate) use crate::disk::reader::{DiskAnswer, DiskRead, Hit};
 use crate::disk::reader::{Readers, Source};
 use crate::disk::shape::Shape;
 use crate::disk::state::State;
+use crate::disk::sweep::Sweep;
 use crate::disk::writer::{Offer, Writer};
+use crate::memory::MemoryTier;
 use crate::memory::index::Group;
 use crate::memory::pool::Blocks;
 use crate::metrics::DiskStats;
@@ -61,10 +64,10 @@ pub(crate) struct DiskTier {
 }
 
 impl DiskTier {
-    /// The tier in the folder of `config`; `memory` is how many blocks the memory tier has.
+    /// The tier in the folder of `config`, below `memory`.
     ///
     /// None, with a line in the log, if the folder cannot be used or is too small for blocks of this size.
-    pub(crate) fn open(config: &DiskConfig, block_size: BlockSize, memory: usize) -> Option<Self> {
+    pub(crate) fn open(config: &DiskConfig, block_size: BlockSize, memory: &Arc<MemoryTier>) -> Option<Self> {
         let dir = config.dir.display();
         let Some(shape) = Shape::of(block_size, config.size) else {
             let size = ByteSize(config.size);
@@ -75,7 +78,7 @@ impl DiskTier {
             .inspect_err(|why| tracing::warn!(%dir, %why, "the cache folder cannot be used; there is no disk tier"));
         let directory = directory.ok()?;
         // Four slots are needed by those who read.
-        let queue = if memory > 4 { (memory / 8).max(1) } else { 0 };
+        let queue = if memory.capacity() > 4 { (memory.capacity() / 8).max(1) } else { 0 };
         let digest = Sha256::new().chain_update(directory.seed()).chain_update(&config.scope).finalize();
         let mut seed = [0; 16];
         seed.copy_from_slice(&digest[..16]);
@@ -96,8 +99,9 @@ impl DiskTier {
         let loaded = Arc::new(Loaded::default());
         let (stop, stopped) = mpsc::channel();
         let keeper = {
-            let (state, loaded) = (state.clone(), loaded.clone());
-            thread::Builder::new().name("rfuse-keeper".into()).spawn(move || keeper::keep(&state, &loaded, &stopped))
+            let (state, loaded, sweep) = (state.clone(), loaded.clone(), Sweep::new(memory.clone()));
+            let keep = move || keeper::keep(&state, &loaded, sweep, &stopped);
+            thread::Builder::new().name("rfuse-keeper".into()).spawn(keep)
         };
         let writer = Writer::new(state.clone());
         let writer = thread::Builder::new().name("rfuse-writer".into()).spawn(move || writer.run());
@@ -175,7 +179,7 @@ impl DiskTier {
         let count = blocks.count();
         let taken = count.min(self.state.queue.room());
         let part = if taken == count { blocks } else { blocks.part(0, taken) };
-        let offered = taken > 0 && self.state.queue.offer(Offer { object: object.clone(), first, blocks: part });
+        let offered = taken > 0 && self.state.queue.offer(Offer { tag: object.tag, first, blocks: part });
         let dropped = if offered { count - taken } else { count };
         self.state.counters.dropped.fetch_add(dropped as u64, Relaxed);
     }

@@ -50,6 +50,7 @@ impl Fill {
                 let range = object.range_of(extent, shared.block_size);
                 let buffers = slots.buffers(range.length() as usize);
                 get_all(&shared, &object, range, urgency, buffers).await?;
+                slots.clear_after(0, extent.count as usize, range.length() as usize);
                 (slots.freeze(), Fetched::from_slice(&[(0, extent.count)]))
             }
         };

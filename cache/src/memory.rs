@@ -130,6 +130,32 @@ impl MemoryTier {
         }
     }
 
+    /// Blocks among the `count` slots from `from` on that were used at least `uses` times and that `wanted` wants.
+    pub(crate) fn proven(
+        &self,
+        from: u32,
+        count: u32,
+        uses: u32,
+        mut wanted: impl FnMut(ObjectTag, BlockIndex) -> bool,
+    ) -> Vec<(ObjectTag, BlockIndex, Blocks)> {
+        let end = (u64::from(from) + u64::from(count)).min(self.capacity() as u64) as u32;
+        let mut found = Vec::new();
+        for slot in (from..end).filter(|&slot| self.pool.uses(slot) >= uses) {
+            let (tag, index) = label_of(&self.pool, slot);
+            if !wanted(tag, index) {
+                continue;
+            }
+            let (group, bit) = Group::of(tag, index);
+            let mut blocks = self.none();
+            // The label may have been of a block that is just leaving; what is found is what it says.
+            self.look_up(group, 1 << bit, |_, slot| blocks.push_shared(slot, false));
+            if blocks.count() == 1 {
+                found.push((tag, index, blocks));
+            }
+        }
+        found
+    }
+
     /// Takes `count` slots if that needs no waiting, evicting where it must.
     ///
     /// While somebody waits in line nobody else gets a slot.
@@ -282,6 +308,21 @@ mod tests {
         drop(slots);
         assert_eq!(tier.invalidate(TAG, capacity as u64), capacity as u64 - 1);
         assert_eq!(tier.held(), 0);
+    }
+
+    #[test]
+    fn blocks_that_were_used_are_proven_and_others_are_not() {
+        let tier = MemoryTier::new(BlockSize::MIN, 1 << 20);
+        for block in 0..50 {
+            let blocks = tier.try_take(1).unwrap().freeze();
+            tier.admit(TAG, BlockIndex(block), &blocks);
+        }
+        let (group, _) = Group::of(TAG, BlockIndex(0));
+        for _ in 0..2 {
+            tier.look_up(group, 0b1011, |_, slot| tier.none().push_shared(slot, true));
+        }
+        let proven = tier.proven(0, u32::MAX, 2, |tag, index| tag == TAG && index.0 != 1);
+        assert_eq!(proven.iter().map(|(_, index, _)| index.0).collect::<Vec<_>>(), [0, 3]);
     }
 
     #[test]

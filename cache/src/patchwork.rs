@@ -80,7 +80,7 @@ impl Ground<'_> {
             return self.fetch(slots, from, SmallVec::from_buf([(0, count), (0, 0)])).await;
         }
         let first = BlockIndex(self.extent.first.0 + u64::from(from));
-        let answer = self.disk.read(DiskRead { object: self.object.clone(), first, slots, hits }).await;
+        let answer = self.disk.read(DiskRead { tag: self.object.tag, first, slots, hits }).await;
         match answer {
             DiskAnswer::Read(slots, failed) => self.fetch(slots, from, runs(&failed)).await,
             DiskAnswer::Refused(slots) => self.fetch(slots, from, SmallVec::from_buf([(0, count), (0, 0)])).await,
@@ -107,6 +107,7 @@ impl Ground<'_> {
                 missing -= length;
             }
             get_all(self.shared, self.object, range, self.urgency, buffers).await?;
+            slots.clear_after(first as usize, count as usize, range.length() as usize);
             fetched.push((from + first, count));
         }
         Ok((slots, fetched))

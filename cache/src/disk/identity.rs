@@ -4,7 +4,7 @@
 //! not all of it, fit as little as bytes that have changed. The fingerprint of a block is that of its group with
 //! the block's own bit below, so that neighbours are found together.
 
-use rfuse_block::{BlockIndex, BlockSize};
+use rfuse_block::BlockIndex;
 use twox_hash::XxHash3_64;
 
 use crate::memory::index::Group;
@@ -31,15 +31,11 @@ pub(crate) fn bit_of(fingerprint: u64) -> u32 {
     (fingerprint & BIT) as u32
 }
 
-/// The checksum of `bytes`, the content of block `index` of `tag`.
+/// The checksum of `bytes`, the content of block `index` of `tag`: a whole block, with noughts behind the end of
+/// the object, whose size is part of the tag.
 pub(crate) fn checksum(tag: ObjectTag, index: BlockIndex, bytes: &[u8]) -> u64 {
     let seed = mix(tag.0 ^ index.0, mix(tag.1, bytes.len() as u64 ^ 0x1319_8A2E_0370_7344));
     XxHash3_64::oneshot_with_seed(seed, bytes)
-}
-
-/// Bytes of block `index` of an object of `size` bytes.
-pub(crate) fn length_of(block_size: BlockSize, index: BlockIndex, size: u64) -> usize {
-    block_size.range_of(index, size).length() as usize
 }
 
 fn mix(a: u64, b: u64) -> u64 {

@@ -1,7 +1,7 @@
 //! Keeping up with the folder: one thread that learns what is in it, at the start and whenever it changes.
 //!
 //! Blocks can be read and written while it learns; what it has not come to is a miss. It also tells the others
-//! which segments this process uses.
+//! which segments this process uses, and sees to it that the hottest blocks come to disk.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::disk::fault::Fault;
 use crate::disk::state::State;
+use crate::disk::sweep::Sweep;
 
 /// How often the folder is looked at; one `stat` when nothing has changed.
 const LOOK: Duration = Duration::from_secs(1);
@@ -38,7 +39,7 @@ impl Loaded {
 }
 
 /// Keeps up until the other end of `stop` is dropped.
-pub(crate) fn keep(state: &Arc<State>, loaded: &Loaded, stop: &Receiver<()>) {
+pub(crate) fn keep(state: &Arc<State>, loaded: &Loaded, mut sweep: Sweep, stop: &Receiver<()>) {
     let begun = Instant::now();
     let mut seen = state.directory.changed().ok();
     if state.directory.is_writable()
@@ -54,6 +55,7 @@ pub(crate) fn keep(state: &Arc<State>, loaded: &Loaded, stop: &Receiver<()>) {
     let mut touched = Instant::now();
     while stop.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
         look(state, &mut seen);
+        sweep.go_on(state);
         if touched.elapsed() >= TOUCH {
             state.touch();
             touched = Instant::now();

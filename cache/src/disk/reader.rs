@@ -15,11 +15,11 @@ use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
 use crate::disk::fault::{Fault, Faults};
-use crate::disk::identity::{checksum, fingerprint_of, length_of};
+use crate::disk::identity::{checksum, fingerprint_of};
 use crate::disk::index::DiskIndex;
 use crate::disk::segment::{Segment, Segments};
 use crate::memory::pool::Slots;
-use crate::object::PinnedObject;
+use crate::object::ObjectTag;
 
 /// Threads at most; they start as they are needed.
 const THREADS_MOST: usize = 64;
@@ -48,7 +48,7 @@ impl Hit {
 /// A read of neighbouring blocks, all of which were found.
 #[derive(Debug)]
 pub(crate) struct DiskRead {
-    pub(crate) object: PinnedObject,
+    pub(crate) tag: ObjectTag,
     pub(crate) first: BlockIndex,
     pub(crate) slots: Slots,
     /// One for each slot, in order.
@@ -218,14 +218,13 @@ impl Source {
         let blocks = buffers.iter().flat_map(|buffer| buffer.chunks(block as usize)).zip(from..);
         for (bytes, number) in blocks {
             let (hit, index) = (&read.hits[number], BlockIndex(read.first.0 + number as u64));
-            let length = length_of(self.block_size, index, read.object.size);
-            let end = (number - from) as u64 * block + length as u64;
-            if end <= got && checksum(read.object.tag, index, &bytes[..length]) == hit.checksum {
+            let end = (number - from + 1) as u64 * block;
+            if end <= got && checksum(read.tag, index, bytes) == hit.checksum {
                 self.index.use_place(hit.place);
                 continue;
             }
             failed.push(number as u32);
-            self.index.forget(fingerprint_of(read.object.tag, index), hit.place);
+            self.index.forget(fingerprint_of(read.tag, index), hit.place);
             if !is_fault && !segment.is_gone() && !self.was_removed(&segment) {
                 self.faults.tell(Fault::Corrupt, &self.dir, &"a block does not fit its checksum");
             }

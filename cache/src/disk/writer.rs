@@ -17,14 +17,14 @@ use rfuse_block::BlockIndex;
 
 use crate::disk::directory::{DirectoryLock, Listed};
 use crate::disk::fault::Fault;
-use crate::disk::identity::{checksum, fingerprint_of, length_of};
+use crate::disk::identity::{checksum, fingerprint_of};
 use crate::disk::index::Entry;
 use crate::disk::index_file;
 use crate::disk::segment::Segment;
 use crate::disk::state::State;
 use crate::disk::tenure::{Verdict, look};
 use crate::memory::pool::Blocks;
-use crate::object::PinnedObject;
+use crate::object::ObjectTag;
 
 /// Bytes written with one call at most, unless one block is more.
 const BATCH: usize = 1 << 20;
@@ -36,7 +36,7 @@ const PAUSE: Duration = Duration::from_secs(10);
 /// Neighbouring blocks to be written.
 #[derive(Debug)]
 pub(crate) struct Offer {
-    pub(crate) object: PinnedObject,
+    pub(crate) tag: ObjectTag,
     pub(crate) first: BlockIndex,
     pub(crate) blocks: Blocks,
 }
@@ -191,12 +191,11 @@ impl Writer {
             let pieces = offer.blocks.pieces(0, offer.blocks.count() * block);
             for (bytes, number) in pieces.flat_map(|piece| piece.chunks(block)).zip(0..) {
                 let index = BlockIndex(offer.first.0 + number);
-                let fingerprint = fingerprint_of(offer.object.tag, index);
+                let fingerprint = fingerprint_of(offer.tag, index);
                 if self.state.index.holds(fingerprint) {
                     continue;
                 }
-                let length = length_of(self.state.shape.block_size, index, offer.object.size);
-                let checksum = checksum(offer.object.tag, index, &bytes[..length]);
+                let checksum = checksum(offer.tag, index, bytes);
                 batch.push((Entry { fingerprint, checksum }, bytes));
             }
         }

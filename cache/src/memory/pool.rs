@@ -172,6 +172,12 @@ impl Pool {
         Standing::Idle((now & USES) / USE)
     }
 
+    /// How often `slot` was used, as far as remembered; nought if the block table does not hold it.
+    pub(crate) fn uses(&self, slot: u32) -> u32 {
+        let now = self.slots[slot as usize].state.load(Ordering::Relaxed);
+        if now & RESIDENT == 0 { 0 } else { (now & USES) / USE }
+    }
+
     /// Forgets `uses` uses of `slot`.
     pub(crate) fn age(&self, slot: u32, uses: u32) {
         let _ = self.slots[slot as usize].state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| {
@@ -274,6 +280,17 @@ impl Slots {
             unsafe { std::slice::from_raw_parts_mut(start, bytes) }
         };
         runs.iter().map(slice).collect()
+    }
+
+    /// Writes noughts behind the first `length` bytes of the `count` slots from the one at `first` on: what was
+    /// there before belongs to somebody else.
+    pub(crate) fn clear_after(&mut self, first: usize, count: usize, length: usize) {
+        let mut skip = length;
+        for buffer in self.part(first, count) {
+            let from = skip.min(buffer.len());
+            skip -= from;
+            buffer[from..].fill(0);
+        }
     }
 
     /// The slots as blocks, which nobody can write any more.
@@ -469,6 +486,10 @@ mod tests {
         for (number, buffer) in slots.buffers(2 * 4096 + 10).into_iter().enumerate() {
             buffer.fill(number as u8 + 1);
         }
+        slots.part(2, 1)[0].fill(3);
+        slots.clear_after(2, 1, 100);
+        assert_eq!(slots.part(2, 1)[0][98..102], [3, 3, 0, 0]);
+        slots.part(2, 1)[0].fill(3);
         let blocks = slots.freeze();
         let lengths: Vec<(u8, usize)> = blocks.pieces(4000, 5000).map(|piece| (piece[0], piece.len())).collect();
         assert_eq!(lengths, [(1, 96), (2, 4096), (3, 808)]);

@@ -31,6 +31,26 @@ async fn what_is_read_once_is_not_written_and_the_second_epoch_is() {
 }
 
 #[tokio::test]
+async fn what_is_hot_in_memory_comes_to_disk_though_it_was_fetched_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = Folder { admit: Admit::Again, ..Folder::new(dir.path(), SOME) };
+    let open = folder.open();
+    for _ in 0..4 {
+        open.check(0, 10 * 4096).await;
+    }
+    open.check(100 * 4096, 10 * 4096).await;
+    let end = Instant::now() + Duration::from_secs(40);
+    while open.disk().written_bytes < 10 * 4096 && Instant::now() < end {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!((open.disk().written_bytes, open.store.gets()), (10 * 4096, 2));
+    drop(open);
+    let open = folder.open();
+    open.check(0, 10 * 4096).await;
+    assert_eq!(open.store.gets(), 0);
+}
+
+#[tokio::test]
 async fn after_a_restart_everything_is_there_and_costs_no_get() {
     for block in [4096, 65_536, 1 << 20] {
         let dir = tempfile::tempdir().unwrap();
