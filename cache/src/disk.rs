@@ -32,6 +32,7 @@ use crate::disk::directory::Directory;
 use crate::disk::fault::Fault;
 use crate::disk::identity::fingerprint_of;
 use crate::disk::keeper::Loaded;
+pub use crate::disk::reader::is_disk_thread;
 pub(crate) use crate::disk::reader::{DiskAnswer, DiskRead, Hit};
 use crate::disk::reader::{Readers, Source};
 use crate::disk::shape::Shape;
@@ -51,7 +52,7 @@ const LEAVE_ALONE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) struct DiskTier {
     state: Arc<State>,
-    readers: Readers,
+    readers: Arc<Readers>,
     loaded: Arc<Loaded>,
     admit: Admit,
     seed: [u8; 16],
@@ -89,18 +90,19 @@ impl DiskTier {
             state.faults.tell(Fault::Write, state.directory.path(), &why);
             state.queue.end();
         }
-        let readers = Readers::new(Source {
+        let readers = Arc::new(Readers::new(Source {
             segments: state.segments.clone(),
             index: state.index.clone(),
             faults: state.faults.clone(),
             block_size,
             dir: state.directory.path().to_owned(),
-        });
+        }));
         let loaded = Arc::new(Loaded::default());
         let (stop, stopped) = mpsc::channel();
         let keeper = {
             let (state, loaded, sweep) = (state.clone(), loaded.clone(), Sweep::new(memory.clone()));
-            let keep = move || keeper::keep(&state, &loaded, sweep, &stopped);
+            let readers = readers.clone();
+            let keep = move || keeper::keep(&state, &readers, &loaded, sweep, &stopped);
             thread::Builder::new().name("rfuse-keeper".into()).spawn(keep)
         };
         let writer = Writer::new(state.clone());

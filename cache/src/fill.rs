@@ -14,6 +14,7 @@ use smallvec::SmallVec;
 
 use crate::CacheError;
 use crate::block_cache::Shared;
+use crate::door;
 use crate::fetch::Outcome;
 use crate::inflight::Claim;
 use crate::memory::budget::AheadLease;
@@ -96,6 +97,7 @@ async fn get(
     urgency: Urgency,
     buffers: Buffers<'_>,
 ) -> Result<(), CacheError> {
+    door::leave().await;
     let given_up = GivenUp(Some(&shared.metrics));
     count(&shared.metrics.mine().fetches, 1);
     let mut landing = Landing::many(buffers);

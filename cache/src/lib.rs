@@ -7,6 +7,7 @@
 mod ahead;
 mod block_cache;
 mod disk;
+mod door;
 mod error;
 mod fetch;
 mod fill;
@@ -20,6 +21,8 @@ mod slices;
 
 pub use ahead::{Ahead, AheadFetch};
 pub use block_cache::BlockCache;
+pub use disk::is_disk_thread;
+pub use door::poll_at_door;
 pub use error::CacheError;
 pub use metrics::{CacheStats, DiskStats};
 pub use object::{ObjectTag, PinnedObject};

@@ -1,13 +1,14 @@
 //! Answers that have to wait: each in a task, with a deadline, ended by a signal to its caller.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::{Abortable, Aborted, BoxFuture};
 use rfuse_fs::{Answer, FsError};
 use tokio::runtime::Handle;
 
 use crate::complaint::Complaints;
+use crate::first_poll::{self, Work};
 use crate::interrupt::InterruptTable;
 use crate::kernel::{Opcode, Reply, Request};
 
@@ -80,12 +81,14 @@ impl Deferral {
     ) {
         let (deadline, complaints) = (self.deadline, Arc::clone(&self.complaints));
         let (waiting, registration) = self.interrupts.enter(reply.unique());
-        self.runtime.spawn(async move {
-            // The future is dropped, and with it whatever it asked of the store, before the caller hears.
-            let outcome = match tokio::time::timeout(deadline, Abortable::new(future, registration)).await {
-                Ok(Ok(outcome)) => outcome,
-                Ok(Err(Aborted)) => Err(FsError::Interrupted),
-                Err(_elapsed) => Err(FsError::Deadline(deadline)),
+        let (begun, end, runtime) = (Instant::now(), registration.handle(), self.runtime.clone());
+        let work = Box::pin(async move {
+            let waited = Abortable::new(future, registration).await;
+            // The future is gone, and with it whatever it asked of the store, before the caller hears.
+            let outcome = match waited {
+                Ok(outcome) => outcome,
+                Err(Aborted) if begun.elapsed() < deadline => Err(FsError::Interrupted),
+                Err(Aborted) => Err(FsError::Deadline(deadline)),
             };
             drop(waiting);
             match outcome {
@@ -93,6 +96,17 @@ impl Deferral {
                 Err(error) => fail(&complaints, opcode, node, reply, &error),
             }
         });
+        let hand_over = move |mut work: Work| {
+            let end = end.clone();
+            runtime.spawn(async move {
+                let rest = deadline.saturating_sub(begun.elapsed());
+                if tokio::time::timeout(rest, work.as_mut()).await.is_err() {
+                    end.abort();
+                    work.await;
+                }
+            });
+        };
+        if opcode == Some(Opcode::Read) { first_poll::begin(work, hand_over) } else { hand_over(work) }
     }
 }
 

@@ -7,6 +7,7 @@ pub mod adapter;
 mod complaint;
 pub mod counters;
 mod deferral;
+mod first_poll;
 mod interrupt;
 pub mod kernel;
 mod listing;

@@ -4,11 +4,12 @@
 //! meanwhile and nobody writes into memory that is not his. When too much is asked at once a read is refused,
 //! and when the disk is silent for too long it is given up: the store is asked instead.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rfuse_block::{BlockIndex, BlockSize};
 use smallvec::SmallVec;
@@ -18,6 +19,7 @@ use crate::disk::fault::{Fault, Faults};
 use crate::disk::identity::{checksum, fingerprint_of};
 use crate::disk::index::DiskIndex;
 use crate::disk::segment::{Segment, Segments};
+use crate::door;
 use crate::memory::pool::Slots;
 use crate::object::ObjectTag;
 
@@ -81,9 +83,24 @@ pub(crate) struct Source {
     pub(crate) dir: std::path::PathBuf,
 }
 
+/// A read that has not been answered.
+#[derive(Debug)]
+struct Ticket {
+    since: Instant,
+    tell: Mutex<Option<Tell>>,
+}
+
+impl Ticket {
+    fn take(&self) -> Option<Tell> {
+        self.tell.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
 #[derive(Debug, Default)]
 struct Queue {
-    jobs: VecDeque<(DiskRead, Tell)>,
+    jobs: VecDeque<(DiskRead, Arc<Ticket>)>,
+    /// Everything asked for, in order; those that are done fall off when something is added.
+    tickets: VecDeque<Weak<Ticket>>,
     idle: usize,
     started: usize,
     ended: bool,
@@ -108,13 +125,31 @@ impl Readers {
         if let Err(slots) = self.submit(read, tell) {
             return DiskAnswer::Refused(slots);
         }
-        match tokio::time::timeout(PATIENCE, told).await {
-            Ok(Ok((slots, failed))) => DiskAnswer::Read(slots, failed),
-            Ok(Err(_)) | Err(_) => {
-                let why = format!("a read took longer than {} s", PATIENCE.as_secs());
-                self.source.faults.tell(Fault::Read, &self.source.dir, &why);
-                DiskAnswer::Hangs
+        door::waits_for_disk();
+        match told.await {
+            Ok((slots, failed)) => DiskAnswer::Read(slots, failed),
+            Err(_) => DiskAnswer::Hangs,
+        }
+    }
+
+    /// Gives up the reads that take too long.
+    pub(crate) fn give_up(&self) {
+        let (lock, _) = &*self.queue;
+        let mut queue = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut late = Vec::new();
+        while let Some(ticket) = queue.tickets.front() {
+            match ticket.upgrade() {
+                Some(ticket) if ticket.since.elapsed() < PATIENCE => break,
+                ticket => late.extend(ticket),
             }
+            queue.tickets.pop_front();
+        }
+        drop(queue);
+        // Whoever waits hears of it when nobody is left to tell him.
+        let late = late.into_iter().filter_map(|ticket| ticket.take()).count();
+        if late > 0 {
+            let why = format!("{late} reads took longer than {} s", PATIENCE.as_secs());
+            self.source.faults.tell(Fault::Read, &self.source.dir, &why);
         }
     }
 
@@ -127,15 +162,19 @@ impl Readers {
         if queue.idle <= queue.jobs.len() && queue.started < THREADS_MOST {
             let (source, shared) = (self.source.clone(), self.queue.clone());
             let name = format!("rfuse-disk-{}", queue.started);
-            let started =
-                thread::Builder::new().name(name).stack_size(256 << 10).spawn(move || serve(&source, &shared));
+            let started = thread::Builder::new().name(name).spawn(move || serve(&source, &shared));
             if started.is_ok() {
                 queue.started += 1;
             } else if queue.started == 0 {
                 return Err(read.slots);
             }
         }
-        queue.jobs.push_back((read, tell));
+        let ticket = Arc::new(Ticket { since: Instant::now(), tell: Mutex::new(Some(tell)) });
+        while queue.tickets.front().is_some_and(|ticket| ticket.strong_count() == 0) {
+            queue.tickets.pop_front();
+        }
+        queue.tickets.push_back(Arc::downgrade(&ticket));
+        queue.jobs.push_back((read, ticket));
         drop(queue);
         ready.notify_one();
         Ok(())
@@ -154,7 +193,15 @@ impl Drop for Readers {
     }
 }
 
+thread_local!(static READS_DISK: Cell<bool> = const { Cell::new(false) });
+
+/// Whether this thread reads the disk: it may go on with what waited for that.
+pub fn is_disk_thread() -> bool {
+    READS_DISK.get()
+}
+
 fn serve(source: &Source, (lock, ready): &(Mutex<Queue>, Condvar)) {
+    READS_DISK.set(true);
     loop {
         let mut queue = lock.lock().unwrap_or_else(PoisonError::into_inner);
         let job = loop {
@@ -169,11 +216,19 @@ fn serve(source: &Source, (lock, ready): &(Mutex<Queue>, Condvar)) {
             queue.idle -= 1;
         };
         drop(queue);
-        let (mut read, tell) = job;
+        let (mut read, ticket) = job;
+        let is_wanted = {
+            let tell = ticket.tell.lock().unwrap_or_else(PoisonError::into_inner);
+            tell.as_ref().is_some_and(|tell| !tell.is_closed())
+        };
         // Whoever asked may have gone: then nobody needs it.
-        if !tell.is_closed() {
+        if is_wanted {
             let failed = source.read(&mut read);
-            let _ = tell.send((read.slots, failed));
+            let tell = ticket.take();
+            drop(ticket);
+            if let Some(tell) = tell {
+                let _ = tell.send((read.slots, failed));
+            }
         }
     }
 }
