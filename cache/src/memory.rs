@@ -315,7 +315,7 @@ mod tests {
         let tier = MemoryTier::new(BlockSize::MIN, 1 << 20);
         for block in 0..50 {
             let blocks = tier.try_take(1).unwrap().freeze();
-            tier.admit(TAG, BlockIndex(block), &blocks);
+            tier.admit(TAG, BlockIndex(block), &blocks, Reason::Asked);
         }
         let (group, _) = Group::of(TAG, BlockIndex(0));
         for _ in 0..2 {

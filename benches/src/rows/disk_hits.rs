@@ -89,12 +89,12 @@ fn pass(mount: &Mount, name: &str, size: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The largest segment: the cache's own file.
+/// A finished segment: the cache's own file, full of blocks. Of one that is not full the rest would be answered
+/// without the disk.
 fn segment(dir: &Path) -> anyhow::Result<PathBuf> {
     let entries = std::fs::read_dir(dir.join("blocks"))?.collect::<Result<Vec<_>, _>>()?;
-    let segments = entries.into_iter().map(|entry| entry.path());
-    let segments = segments.filter(|path| path.extension().is_some_and(|extension| extension == "blocks"));
-    segments
-        .max_by_key(|path| std::fs::metadata(path).map_or(0, |meta| meta.len()))
-        .context("there is no segment in the cache folder")
+    let finished = entries.into_iter().map(|entry| entry.path());
+    let mut finished = finished.filter(|path| path.extension().is_some_and(|extension| extension == "index"));
+    let index = finished.next().context("there is no finished segment in the cache folder")?;
+    Ok(index.with_extension("blocks"))
 }

@@ -214,6 +214,11 @@ impl Directory {
         Ok(())
     }
 
+    /// Whether a segment is there. One that is being removed is not, though its blocks may still be.
+    pub(crate) fn holds(&self, name: SegmentName) -> bool {
+        [Part::Index, Part::Open].into_iter().any(|part| self.file(name, part).exists())
+    }
+
     /// Says that a finished segment is in use.
     pub(crate) fn touch(&self, name: SegmentName) {
         let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
@@ -335,6 +340,7 @@ mod tests {
         let open = directory.open_blocks(name, false).unwrap();
         directory.remove(&directory.lock().unwrap(), name).unwrap();
         assert_eq!(open.metadata().unwrap().len(), 0);
+        assert!(!directory.holds(name));
         assert!(directory.list().unwrap().is_empty());
     }
 

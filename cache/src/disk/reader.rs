@@ -280,20 +280,10 @@ impl Source {
             }
             failed.push(number as u32);
             self.index.forget(fingerprint_of(read.tag, index), hit.place);
-            if !is_fault && !segment.is_gone() && !self.was_removed(&segment) {
+            if !is_fault && !self.segments.was_removed(&segment) {
                 self.faults.tell(Fault::Corrupt, &self.dir, &"a block does not fit its checksum");
             }
         }
-    }
-
-    /// Whether somebody else has removed `segment` in the meantime.
-    fn was_removed(&self, segment: &Arc<Segment>) -> bool {
-        use std::os::unix::fs::MetadataExt;
-        let gone = self.segments.file(segment).and_then(|file| file.metadata()).map_or(true, |meta| meta.nlink() == 0);
-        if gone {
-            segment.leave();
-        }
-        gone
     }
 }
 

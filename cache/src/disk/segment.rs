@@ -132,6 +132,14 @@ impl Segments {
         }
     }
 
+    /// Whether somebody has removed `segment`; noted if so.
+    pub(crate) fn was_removed(&self, segment: &Segment) -> bool {
+        if !segment.is_gone() && !self.directory.holds(segment.name) {
+            segment.leave();
+        }
+        segment.is_gone()
+    }
+
     /// The blocks of `segment`, opened if they are not.
     ///
     /// # Errors
