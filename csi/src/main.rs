@@ -142,16 +142,19 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             policy: arguments.policy.read()?,
             controller: true,
         }),
-        Part::MountService(arguments) => Ok(service::keep(|| {
-            let program = std::env::current_exe().unwrap_or_else(|_| "rfuse-csi".into());
-            let mut worker = Command::new(program);
-            worker.args(["--log-level", &cli.log_level, "mount-worker", "--socket"]).arg(&arguments.socket);
-            worker.arg("--rfuse").arg(&arguments.rfuse);
-            if let Some(user) = arguments.first_user {
-                worker.args(["--first-user", &user.to_string()]);
-            }
-            worker
-        })?),
+        Part::MountService(arguments) => {
+            std::thread::spawn(wait_for_the_end);
+            Ok(service::keep(|| {
+                let program = std::env::current_exe().unwrap_or_else(|_| "rfuse-csi".into());
+                let mut worker = Command::new(program);
+                worker.args(["--log-level", &cli.log_level, "mount-worker", "--socket"]).arg(&arguments.socket);
+                worker.arg("--rfuse").arg(&arguments.rfuse);
+                if let Some(user) = arguments.first_user {
+                    worker.args(["--first-user", &user.to_string()]);
+                }
+                worker
+            })?)
+        }
         Part::MountWorker(arguments) => {
             // Not for the processes it starts: the keeper must see its end.
             let keeper = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)
@@ -161,6 +164,23 @@ fn run(cli: Cli) -> anyhow::Result<()> {
                 service::Options { socket: arguments.socket, rfuse: arguments.rfuse, first_user: arguments.first_user };
             Ok(service::work(&options, keeper)?)
         }
+    }
+}
+
+/// The first process of a container gets no signal it has not asked for.
+fn wait_for_the_end() {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+    let asked = runtime.block_on(async {
+        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        std::io::Result::Ok(())
+    });
+    if asked.is_ok() {
+        tracing::info!("asked to end; waiting for the last volume");
+        service::leave_when_idle();
     }
 }
 

@@ -15,7 +15,7 @@ mod worker;
 
 use std::path::PathBuf;
 
-pub use keeper::run as keep;
+pub use keeper::{leave_when_idle, run as keep};
 pub use worker::run as work;
 
 /// How the mount service is run.

@@ -9,10 +9,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rfuse_host::handover::{self, Serve};
-use rustix::process::{WaitOptions, getpid, set_child_subreaper, wait};
+use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, wait};
 use serde::{Deserialize, Serialize};
 
 /// A volume as it is kept; the socket of its process and its FUSE descriptors come with it.
@@ -72,6 +73,23 @@ impl KeeperLink {
     }
 }
 
+/// Volumes that are kept, and the process that talks, for whoever ends this process.
+static KEPT: AtomicUsize = AtomicUsize::new(0);
+static WORKER: AtomicU32 = AtomicU32::new(0);
+
+/// To be called when this process was asked to end: waits until no volume is left and ends it with its worker. A
+/// pod that is deleted thus serves its readers as long as Kubernetes lets it.
+pub fn leave_when_idle() -> ! {
+    while KEPT.load(Ordering::SeqCst) > 0 {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    if let Some(worker) = Pid::from_raw(WORKER.load(Ordering::SeqCst).cast_signed()) {
+        // It may have ended just now.
+        let _ = kill_process(worker, Signal::KILL);
+    }
+    std::process::exit(0)
+}
+
 /// Starts `worker` again and again and keeps what each leaves behind. Never returns but by an error at the first
 /// start.
 ///
@@ -85,6 +103,7 @@ pub fn run(mut worker: impl FnMut() -> Command) -> io::Result<()> {
         let begun = Instant::now();
         let (ours, theirs) = UnixStream::pair()?;
         let child = worker().stdin(Stdio::from(OwnedFd::from(theirs))).spawn()?;
+        WORKER.store(child.id(), Ordering::SeqCst);
         if hand_over(&ours, &kept).is_ok() {
             serve(&ours, &mut kept);
         }
@@ -117,6 +136,7 @@ fn serve(stream: &UnixStream, kept: &mut BTreeMap<String, Holding>) {
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
             Err(_) => return,
         }
+        KEPT.store(kept.len(), Ordering::SeqCst);
         // Processes of an earlier worker that have ended.
         while matches!(wait_any(), Ok(Some(()))) {}
     }

@@ -303,3 +303,29 @@ fn a_plugin_that_is_killed_while_it_stages_leaves_nothing_in_the_way_of_the_next
     node.unstage(&volume).unwrap();
     assert!(node.mounts_below().is_empty());
 }
+
+#[test]
+fn a_mount_service_that_is_asked_to_end_serves_its_last_volume_first() {
+    if !may_mount() {
+        return;
+    }
+    let mut node = Node::start();
+    let volume = Volume::at(&node.bucket("hello"));
+    node.stage(&volume).unwrap();
+    let target = node.publish(&volume, "a").unwrap();
+    let keeper = rustix::process::Pid::from_child(&node.service);
+    rustix::process::kill_process(keeper, rustix::process::Signal::TERM).unwrap();
+    wait_for("the word in its log", || node.logs().contains("waiting for the last volume"));
+    assert_eq!(read_anew(&target.join("object")).unwrap(), "hello");
+    assert!(node.service.try_wait().unwrap().is_none());
+    node.unpublish(&volume, "a").unwrap();
+    node.unstage(&volume).unwrap();
+    wait_for("its end", || node.service.try_wait().unwrap().is_some());
+    let socket = crate::fixture::text(&node.path("mounts.sock"));
+    // As a child of nobody it would be found nowhere but among all.
+    let is_worker = |pid: u32| {
+        let line = crate::fixture::command_of(pid);
+        line.contains("mount-worker") && line.contains(&socket)
+    };
+    wait_for("the end of its worker", || !crate::fixture::descendants(1).into_iter().any(is_worker));
+}
