@@ -3,13 +3,15 @@
 //! One request a line, one reply a line, both JSON. The socket lies in a directory of mode 0700 and has mode
 //! 0600, so whoever can speak is who mounted, or root. Nothing here holds a secret.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 /// The longest line either side accepts, in bytes.
 pub const LINE_MAX: usize = 1 << 20;
 
 /// What can be asked of a mount.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Request {
     /// The numbers of `rfuse stats`.
@@ -22,6 +24,20 @@ pub enum Request {
     Credential,
     /// Read the credential's source again, test it, swap it.
     ReloadCredential,
+    /// Follow the access plan in a file, from its beginning.
+    LoadPlan {
+        /// The file, as the mount's process sees it.
+        file: PathBuf,
+    },
+    /// Follow no plan any more.
+    DropPlan,
+    /// Record what is read.
+    StartTrace {
+        /// The file to write; must not exist.
+        file: PathBuf,
+    },
+    /// End the recording.
+    StopTrace,
     /// Unmount and end.
     Unmount,
 }
@@ -38,6 +54,15 @@ pub enum Reply {
     Metrics(String),
     /// To [`Request::Credential`] and [`Request::ReloadCredential`].
     Credential(CredentialStatus),
+    /// To [`Request::StopTrace`].
+    Traced {
+        /// Where it is.
+        file: PathBuf,
+        /// Reads in it.
+        reads: u64,
+        /// Reads lost because its disk was too slow.
+        dropped: u64,
+    },
     /// It is done, or has begun.
     Done,
     /// It cannot be done.
@@ -254,6 +279,23 @@ pub struct DiskNumbers {
     pub corrupt: u64,
 }
 
+/// A plan that is followed.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct PlanNumbers {
+    /// Reads of the plan.
+    pub steps: u64,
+    /// Reads up to where the reader is.
+    pub position: u64,
+    /// Reads up to what has been asked for ahead of him.
+    pub planned: u64,
+    /// Reads that were not where the plan had them.
+    pub strayed: u64,
+    /// Bytes asked for ahead of him.
+    pub asked_bytes: u64,
+    /// Requests given up: no room, no such file, or the store failed.
+    pub given_up: u64,
+}
+
 /// What was done ahead of readers, in bytes but for the first.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct AheadNumbers {
@@ -269,6 +311,9 @@ pub struct AheadNumbers {
     pub pushed: u64,
     /// Meant for the page cache and dropped.
     pub push_dropped: u64,
+    /// The plan that is followed.
+    #[serde(default)]
+    pub plan: Option<PlanNumbers>,
 }
 
 /// One line of `rfuse list`: what a mount leaves in the run directory for others to find it by.

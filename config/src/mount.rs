@@ -22,6 +22,8 @@ pub struct MountOptions {
     pub read_ahead: u64,
     /// Whether every read of a program becomes a request, without the page cache.
     pub direct_io: bool,
+    /// The access plan to follow from the start.
+    pub plan: Option<PathBuf>,
     /// Threads that answer the kernel; none takes one a CPU.
     pub threads: Option<usize>,
     /// Requests the kernel may have waiting at once.
@@ -37,6 +39,7 @@ impl Default for MountOptions {
             allow_exec: true,
             nonempty: false,
             read_ahead: 4096,
+            plan: None,
             direct_io: false,
             threads: None,
             max_background: 512,

@@ -7,10 +7,12 @@ pub struct PrefetchConfig {
     pub window: u64,
     /// Bytes the kernel's page cache is filled ahead of a sequential reader at most; 0 leaves that to the kernel.
     pub push: u64,
+    /// Bytes a plan is fetched ahead of its reader at most.
+    pub plan_window: u64,
 }
 
 impl Default for PrefetchConfig {
     fn default() -> Self {
-        Self { window: 128 << 20, push: 8 << 20 }
+        Self { window: 128 << 20, push: 8 << 20, plan_window: 256 << 20 }
     }
 }

@@ -261,6 +261,20 @@ pub const SETTINGS: &[Setting] = &{
             "again",
             "Which blocks go to disk: again takes those that are fetched or used again, always every block fetched.",
         ),
+        row(
+            Cache,
+            "plan",
+            Path,
+            "",
+            "Access plan to follow: what will be read, as `rfuse trace` recorded or a loader wrote it.",
+        ),
+        row(
+            Cache,
+            "plan-window",
+            Size { min: 4096, max: 64 * 1024 * MIB },
+            "256MiB",
+            "Bytes fetched at most ahead of the reader of a plan; three eighths of the memory bound it too.",
+        ),
         row(Files, "uid", Count { min: 0, max: 4_294_967_294 }, "", "Owner of every file; by default who mounts."),
         row(
             Files,

@@ -22,6 +22,7 @@ use crate::handle::HandleTable;
 use crate::inodes::{Inodes, Node};
 use crate::open_directory::OpenDirectory;
 use crate::open_file::OpenFile;
+use crate::planned::Planned;
 use crate::walk::Walker;
 use crate::write::files::Writing;
 use crate::{AheadSnapshot, Answer, Attr, FileKind, FsError, FsSnapshot, Handle, Inode, PageCache, StatFs, inodes};
@@ -49,6 +50,9 @@ pub struct FileSystem {
     pub(crate) pages: OnceLock<Arc<dyn PageCache>>,
     /// The kernel may have pages of files that this process did not give it.
     pub(crate) has_strange_pages: AtomicBool,
+    /// The plan that is followed, and how many were.
+    pub(crate) planned: Mutex<Option<Arc<Planned>>>,
+    pub(crate) plans: AtomicUsize,
     /// Streams that are followed, over all files.
     pub(crate) streams: Arc<AtomicUsize>,
     /// Of the files that are closed.
@@ -94,6 +98,8 @@ impl FileSystem {
             stale_handles: AtomicU64::new(0),
             pages: OnceLock::new(),
             has_strange_pages: AtomicBool::new(false),
+            planned: Mutex::default(),
+            plans: AtomicUsize::new(0),
             streams: Arc::default(),
             ahead: Mutex::default(),
         })

@@ -3,7 +3,7 @@
 //! The tracker says what; here it is started, bounded and given up. All handles of the version share one
 //! follower, since loaders open a file many times or share one descriptor.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, TryLockError};
 
 use futures_util::FutureExt;
@@ -19,6 +19,9 @@ use crate::{AheadSnapshot, FileSystem, Inode};
 
 /// The kernel's page cache, as far as it takes what it has not asked for.
 pub trait PageCache: Send + Sync + std::fmt::Debug {
+    /// Whether pages are wanted at the moment.
+    fn is_open(&self) -> bool;
+
     /// Puts `pages` there soon, or drops them when there is too much to do. Never waits.
     fn fill(&self, pages: Pages);
 }
@@ -94,13 +97,33 @@ pub(crate) struct Follower {
     tasks: Mutex<Vec<(StreamId, AbortHandle)>>,
     /// Handles open.
     handles: AtomicUsize,
+    /// Which file of which plan it is: generation and number plus one, 32 bits each.
+    planned: AtomicU64,
 }
 
 impl Follower {
     /// A follower of an object of `size` bytes, which counts its streams in `streams`.
     pub(crate) fn new(size: u64, config: &PrefetchConfig, streams: &Arc<AtomicUsize>) -> Arc<Self> {
         let (tracker, streams) = (Mutex::new(Tracker::new(size, config)), Arc::clone(streams));
-        Arc::new(Self { tracker, streams, tasks: Mutex::default(), handles: AtomicUsize::new(0) })
+        Arc::new(Self {
+            tracker,
+            streams,
+            tasks: Mutex::default(),
+            handles: AtomicUsize::new(0),
+            planned: AtomicU64::new(0),
+        })
+    }
+
+    /// Which file of the plan `generation` this is, if that has been asked.
+    pub(crate) fn planned_file(&self, generation: u32) -> Option<Option<u32>> {
+        let planned = self.planned.load(Ordering::Relaxed);
+        (planned >> 32 == u64::from(generation)).then(|| (planned as u32).checked_sub(1))
+    }
+
+    /// Remembers it.
+    pub(crate) fn set_planned_file(&self, generation: u32, number: Option<u32>) {
+        let number = number.map_or(0, |number| u64::from(number) + 1);
+        self.planned.store(u64::from(generation) << 32 | number, Ordering::Relaxed);
     }
 
     /// One more handle.
@@ -187,7 +210,10 @@ impl FileSystem {
 
     /// Does what follows from a read of `file`.
     pub(crate) fn follow(self: &Arc<Self>, file: &Arc<OpenFile>, range: ByteRange, waits: Waits) {
-        let paged = file.is_paged() && self.pages.get().is_some();
+        if self.is_planned(file, range) {
+            return;
+        }
+        let paged = file.is_paged() && self.pages.get().is_some_and(|pages| pages.is_open());
         let streams = self.streams.load(Ordering::Relaxed).max(1) as u64;
         // Only who waits needs to know the time.
         let waited = (waits == Waits::ForStore).then(|| self.clock.elapsed());

@@ -193,6 +193,13 @@ impl FileSystem {
         FsError::Stale(key)
     }
 
+    /// What a read of `size` bytes from `offset` on is of: the object, and the bytes of it that there are.
+    pub fn reading(&self, handle: Handle, offset: u64, size: u32) -> Option<(rfuse_block::ObjectKey, ByteRange)> {
+        let file = self.files.get(handle)?;
+        let range = ByteRange::at(offset, size.into()).clamp_to(file.object.size);
+        (!range.is_empty()).then(|| (file.node.key(), range))
+    }
+
     /// Closes a file.
     pub fn release(self: &Arc<Self>, handle: Handle) {
         self.close(handle);
@@ -275,6 +282,10 @@ impl OpenFile {
 
     pub(crate) fn inode(&self) -> Inode {
         self.node.inode
+    }
+
+    pub(crate) fn key(&self) -> rfuse_block::ObjectKey {
+        self.node.key()
     }
 
     pub(crate) fn object(&self) -> &PinnedObject {

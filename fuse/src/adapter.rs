@@ -18,6 +18,7 @@ use crate::kernel::abi::{GetxattrOut, OpenOut, fopen};
 use crate::kernel::{Delivery, Operation, Reply, Request};
 use crate::listing::{Listing, is_counted};
 use crate::session::Service;
+use crate::trace::Tracing;
 use crate::words;
 
 /// What only the door decides about files.
@@ -35,13 +36,25 @@ pub struct Adapter {
     pub(crate) deferral: Deferral,
     pub(crate) open_flags: u32,
     waits: Arc<Histogram>,
+    tracing: Arc<Tracing>,
 }
 
 impl Adapter {
     /// `files` as the kernel sees them; what has to wait waits on `runtime`.
     pub fn new(files: Arc<FileSystem>, config: &AdapterConfig, runtime: runtime::Handle) -> Arc<Self> {
         let open_flags = if config.direct_io { fopen::DIRECT_IO } else { 0 };
-        Arc::new(Self { files, deferral: Deferral::new(runtime, config.deadline), open_flags, waits: Arc::default() })
+        Arc::new(Self {
+            files,
+            deferral: Deferral::new(runtime, config.deadline),
+            open_flags,
+            waits: Arc::default(),
+            tracing: Arc::default(),
+        })
+    }
+
+    /// What records the reads.
+    pub fn tracing(&self) -> Arc<Tracing> {
+        Arc::clone(&self.tracing)
     }
 
     /// How long reads waited that memory did not answer at once; those are not timed, to cost nothing.
@@ -85,6 +98,11 @@ impl Adapter {
     }
 
     fn read(&self, request: &Request<'_>, reply: Reply, handle: u64, offset: u64, size: u32) {
+        if self.tracing.is_on()
+            && let Some((key, range)) = self.files.reading(Handle(handle), offset, size)
+        {
+            self.tracing.note(key, range, request.pid);
+        }
         let answer = self.files.read(Handle(handle), offset, size);
         // Ends with the answer, whatever that is.
         let wait = matches!(answer, Answer::Pending(_)).then(|| Wait::begin(&self.waits));

@@ -9,13 +9,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rfuse_config::control::{CredentialStatus, Health, LINE_MAX, Reply, Request};
+use rfuse_fuse::trace::Traced;
 use rfuse_store::Reloaded;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Notify, Semaphore};
 
 use crate::assemble::{Parts, credential_control, look};
-use crate::{numbers, prometheus};
+use crate::{numbers, planning, prometheus};
 
 const CLIENTS_MAX: usize = 16;
 const QUESTION_TIME: Duration = Duration::from_secs(30);
@@ -78,10 +79,48 @@ pub(crate) async fn answer(request: Request, parts: &Parts, end: &Notify) -> Rep
         }
         Request::Credential => Reply::Credential(credential(parts).unwrap_or_default()),
         Request::ReloadCredential => reload(parts).await,
+        Request::LoadPlan { file } => {
+            let parts = parts.clone();
+            outcome(
+                blocking(move || {
+                    planning::follow(&parts.files, &parts.config, &file).map_err(|error| error.to_string())
+                })
+                .await,
+            )
+        }
+        Request::DropPlan => {
+            parts.files.drop_plan();
+            Reply::Done
+        }
+        Request::StartTrace { file } => {
+            let tracing = Arc::clone(&parts.tracing);
+            let start =
+                move || tracing.start(&file).map_err(|error| format!("cannot write {}: {error}", file.display()));
+            outcome(blocking(start).await)
+        }
+        Request::StopTrace => {
+            let tracing = Arc::clone(&parts.tracing);
+            match blocking(move || tracing.stop().map_err(|error| error.to_string())).await {
+                Ok(Traced { file, reads, dropped }) => Reply::Traced { file, reads, dropped },
+                Err(why) => Reply::Failed { why },
+            }
+        }
         Request::Unmount => {
             end.notify_one();
             Reply::Done
         }
+    }
+}
+
+/// Does what waits for a disk, where nobody is held up by it.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(error.to_string()))
+}
+
+fn outcome(done: Result<(), String>) -> Reply {
+    match done {
+        Ok(()) => Reply::Done,
+        Err(why) => Reply::Failed { why },
     }
 }
 

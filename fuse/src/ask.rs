@@ -14,7 +14,7 @@ use crate::run_dir::RunDir;
 ///
 /// # Errors
 /// When nothing of ours is mounted there or it does not answer.
-pub(crate) fn ask(dir: &Path, request: Request, patience: Duration) -> Result<Reply, Failure> {
+pub(crate) fn ask(dir: &Path, request: &Request, patience: Duration) -> Result<Reply, Failure> {
     let what = format!("ask the mount on {}", dir.display());
     let silent = |error: std::io::Error| {
         let help = "`rfuse list` shows the mounts of this user; another user's answer only to them and to root";
@@ -31,11 +31,11 @@ pub(crate) fn ask(dir: &Path, request: Request, patience: Duration) -> Result<Re
     }
 }
 
-fn talk(socket: &Path, request: Request, patience: Duration) -> std::io::Result<String> {
+fn talk(socket: &Path, request: &Request, patience: Duration) -> std::io::Result<String> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(patience))?;
     stream.set_write_timeout(Some(patience))?;
-    writeln!(stream, "{}", serde_json::to_string(&request)?)?;
+    writeln!(stream, "{}", serde_json::to_string(request)?)?;
     let mut line = String::new();
     BufReader::new(stream.take(LINE_MAX as u64)).read_line(&mut line)?;
     Ok(line)
@@ -46,7 +46,7 @@ fn talk(socket: &Path, request: Request, patience: Duration) -> std::io::Result<
 /// # Errors
 /// Those of [`ask`].
 pub(crate) fn statistics(dir: &Path, patience: Duration) -> Result<Statistics, Failure> {
-    match ask(dir, Request::Stats, patience)? {
+    match ask(dir, &Request::Stats, patience)? {
         Reply::Stats(statistics) => Ok(*statistics),
         _ => Err(Failure::new(Exit::Failed, "read the numbers", "it answered something else", "mount again")),
     }

@@ -14,8 +14,11 @@ use rfuse_fuse::counters::Counters;
 use rfuse_fuse::kernel::{self, Device, Mount, MountError};
 use rfuse_fuse::prefill::Prefill;
 use rfuse_fuse::session::{Agreement, Session, SessionConfig, SessionError};
+use rfuse_fuse::trace::Tracing;
 use rfuse_store::{CredentialControl, Histogram, ListRequest, Opened, StoreError, Urgency};
 use tokio::runtime::{Builder, Runtime};
+
+use crate::planning;
 
 /// Why there is no mount.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +32,9 @@ pub(crate) enum AssembleError {
     /// The kernel does not talk to us.
     #[error(transparent)]
     Session(#[from] SessionError),
+    /// The plan cannot be followed.
+    #[error(transparent)]
+    Plan(#[from] planning::LoadError),
     /// This machine has no room.
     #[error("cannot {0}: {1}")]
     Io(&'static str, #[source] io::Error),
@@ -41,6 +47,7 @@ pub(crate) struct Parts {
     pub(crate) cache: Arc<BlockCache>,
     pub(crate) files: Arc<FileSystem>,
     pub(crate) prefill: Arc<Prefill>,
+    pub(crate) tracing: Arc<Tracing>,
     pub(crate) counters: Counters,
     /// How long reads waited that memory did not answer.
     pub(crate) waits: Arc<Histogram>,
@@ -104,7 +111,7 @@ pub(crate) async fn look(opened: &Opened) -> Result<Duration, StoreError> {
 /// See [`AssembleError`]; nothing stays mounted then.
 pub(crate) fn assemble(config: MountConfig, dir: &Path, runtime: &Runtime) -> Result<Assembled, AssembleError> {
     let opened = runtime.block_on(open_store(&config.store))?;
-    let rooms = rooms(opened, &config, runtime);
+    let rooms = rooms(opened, &config, runtime)?;
     let (device, mount) = kernel::mount(dir, &mount_options(&config))?;
     let session = Session::start(device, &rooms.adapter, &session_config(&config)).inspect_err(|_| {
         let _ = kernel::unmount(&mount.target, kernel::Unmount::Lazy);
@@ -133,7 +140,7 @@ pub(crate) fn adopt(config: MountConfig, handed: Handed, runtime: &Runtime) -> R
         Some(_) => runtime.block_on(rfuse_store::open(&config.store))?,
         None => runtime.block_on(open_store(&config.store))?,
     };
-    let rooms = rooms(opened, &config, runtime);
+    let rooms = rooms(opened, &config, runtime)?;
     let Handed { mounted, others, resumed, dir } = handed;
     if resumed.is_some() {
         rooms.files.follow_another_process();
@@ -150,23 +157,30 @@ struct Rooms {
     adapter: Arc<Adapter>,
 }
 
-fn rooms(opened: Opened, config: &MountConfig, runtime: &Runtime) -> Rooms {
+fn rooms(opened: Opened, config: &MountConfig, runtime: &Runtime) -> Result<Rooms, AssembleError> {
     let cache = BlockCache::new(Arc::clone(&opened.store), &config.cache);
     let files = FileSystem::new(Arc::clone(&opened.store), Arc::clone(&cache), &config.fs, runtime.handle().clone());
     let door = AdapterConfig { deadline: config.fs.deadline, direct_io: config.mount.direct_io };
     let adapter = Adapter::new(Arc::clone(&files), &door, runtime.handle().clone());
-    Rooms { opened, cache, files, adapter }
+    // Before anything is mounted: a plan that cannot be read is no reason for a mount without one.
+    if let Some(file) = &config.mount.plan {
+        planning::follow(&files, config, file)?;
+    }
+    Ok(Rooms { opened, cache, files, adapter })
 }
 
 impl Rooms {
     fn with(self, session: Session, config: MountConfig, mount: Mount) -> Result<Assembled, AssembleError> {
-        let prefill = Prefill::start(session.notifier()).map_err(|error| AssembleError::Io("start a thread", error))?;
+        let tracing = self.adapter.tracing();
+        let prefill = Prefill::start(session.notifier(), Arc::clone(&tracing))
+            .map_err(|error| AssembleError::Io("start a thread", error))?;
         self.files.fill_pages(Arc::clone(&prefill) as Arc<dyn PageCache>);
         let parts = Parts {
             opened: Arc::new(self.opened),
             cache: self.cache,
             files: self.files,
             prefill,
+            tracing,
             counters: session.counters(),
             waits: self.adapter.waits(),
             config: Arc::new(config),

@@ -6,8 +6,10 @@ mod list;
 mod mount;
 mod mount_words;
 mod pages;
+mod plan;
 mod setting_flags;
 mod stats;
+mod trace;
 mod unmount;
 
 use std::ffi::OsString;
@@ -39,6 +41,10 @@ enum Verb {
     List(list::ListCommand),
     /// Show how a mount does: where reads are answered, what the store is asked
     Stats(stats::StatsCommand),
+    /// Record what a job reads, to be its plan the next time
+    Trace(trace::TraceCommand),
+    /// Show, merge and follow access plans: what a job will read
+    Plan(plan::PlanCommand),
     /// Would it work? Try URL, credential, a listing and a read without mounting
     Check(Box<check::CheckCommand>),
     /// Show the settings in force, or turn those of blobfuse2 into ours
@@ -83,6 +89,8 @@ impl Cli {
             Verb::Unmount(command) => command.run(),
             Verb::List(command) => command.run(),
             Verb::Stats(command) => command.run(),
+            Verb::Trace(command) => command.run(),
+            Verb::Plan(command) => command.run(),
             Verb::Check(command) => command.run(),
             Verb::Config(command) => command.run(),
             Verb::Completion(command) => command.run(),

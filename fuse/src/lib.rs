@@ -14,5 +14,6 @@ mod listing;
 mod negotiation;
 pub mod prefill;
 pub mod session;
+pub mod trace;
 mod words;
 mod writing;

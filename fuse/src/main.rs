@@ -10,6 +10,7 @@ mod handover;
 mod message;
 mod numbers;
 mod outcome;
+mod planning;
 mod process;
 mod prometheus;
 mod run_dir;

@@ -27,6 +27,10 @@ impl From<AssembleError> for Failure {
             AssembleError::Store(error) => error.into(),
             AssembleError::Mount(error) => error.into(),
             AssembleError::Session(error) => error.into(),
+            AssembleError::Plan(error) => {
+                let help = "`rfuse plan stats FILE` checks a plan; without --plan the mount works as ever";
+                Self::new(Exit::Config, "mount", error.to_string(), help)
+            }
             AssembleError::Io(doing, error) => {
                 let help = "check the limits of this machine: memory, threads (ulimit -u) and open files (ulimit -n)";
                 Self::new(Exit::Failed, "mount", format!("cannot {doing}: {error}"), help)

@@ -1,10 +1,11 @@
 //! Gathers what every room has counted.
 
 use rfuse_config::control::{
-    AheadNumbers, CacheNumbers, DiskNumbers, KernelNumbers, Latency, ReadNumbers, RequestCount, Statistics,
-    StoreNumbers, WaitCount,
+    AheadNumbers, CacheNumbers, DiskNumbers, KernelNumbers, Latency, PlanNumbers, ReadNumbers, RequestCount,
+    Statistics, StoreNumbers, WaitCount,
 };
-use rfuse_fs::AheadSnapshot;
+use rfuse_fs::{AheadSnapshot, PlanSnapshot};
+use rfuse_prefetch::access::CursorStats;
 use rfuse_store::{HistogramSnapshot, OperationSnapshot};
 
 use crate::admin::credential;
@@ -62,7 +63,8 @@ pub(crate) fn collect(parts: &Parts) -> Statistics {
 fn ahead(parts: &Parts, fs: &AheadSnapshot) -> AheadNumbers {
     let pages = parts.prefill.snapshot();
     let AheadSnapshot { streams, planned, used, wasted } = *fs;
-    AheadNumbers { streams, planned, used, wasted, pushed: pages.stored, push_dropped: pages.dropped }
+    let plan = parts.files.plan_snapshot().map(plan);
+    AheadNumbers { streams, planned, used, wasted, pushed: pages.stored, push_dropped: pages.dropped, plan }
 }
 
 fn disk(parts: &Parts) -> DiskNumbers {
@@ -81,6 +83,12 @@ fn disk(parts: &Parts) -> DiskNumbers {
         errors: disk.errors,
         corrupt: disk.corrupt,
     }
+}
+
+fn plan(plan: PlanSnapshot) -> PlanNumbers {
+    let CursorStats { steps, position, planned, strayed } = plan.cursor;
+    let PlanSnapshot { asked_bytes, given_up, .. } = plan;
+    PlanNumbers { steps, position, planned, strayed, asked_bytes, given_up }
 }
 
 fn store(parts: &Parts) -> StoreNumbers {

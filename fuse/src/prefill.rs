@@ -12,6 +12,7 @@ use rfuse_fs::{PageCache, Pages};
 use rustix::io::Errno;
 
 use crate::kernel::Notifier;
+use crate::trace::Tracing;
 
 /// Pieces that may wait for the thread, of half a MiB at most; what comes when it is full is dropped, and the
 /// reader asks for it himself.
@@ -22,6 +23,7 @@ const WAITING: usize = 64;
 pub struct Prefill {
     sender: SyncSender<Pages>,
     counts: Arc<Counts>,
+    tracing: Arc<Tracing>,
 }
 
 #[derive(Debug, Default)]
@@ -40,17 +42,18 @@ pub struct PrefillSnapshot {
 }
 
 impl Prefill {
-    /// Starts the thread; it ends when this is dropped.
+    /// Starts the thread; it ends when this is dropped. While `tracing` records, the kernel is given nothing it has
+    /// not asked for.
     ///
     /// # Errors
     /// No thread can be started.
-    pub fn start(notifier: Notifier) -> std::io::Result<Arc<Self>> {
+    pub fn start(notifier: Notifier, tracing: Arc<Tracing>) -> std::io::Result<Arc<Self>> {
         let (sender, receiver) = sync_channel(WAITING);
         let counts = Arc::<Counts>::default();
         let counting = Arc::clone(&counts);
         let builder = std::thread::Builder::new().name("rfuse-pages".to_owned());
         builder.spawn(move || store(&receiver, &notifier, &counting))?;
-        Ok(Arc::new(Self { sender, counts }))
+        Ok(Arc::new(Self { sender, counts, tracing }))
     }
 
     /// What has been put there so far.
@@ -61,6 +64,10 @@ impl Prefill {
 }
 
 impl PageCache for Prefill {
+    fn is_open(&self) -> bool {
+        !self.tracing.is_on()
+    }
+
     fn fill(&self, pages: Pages) {
         let bytes = pages.bytes().length() as u64;
         if self.sender.try_send(pages).is_err() {

@@ -43,6 +43,13 @@ pub(crate) fn text(s: &Statistics) -> String {
     out.head("rfuse_prefetch_bytes_total", "counter", "Bytes planned ahead of readers by what came of them.");
     out.value("rfuse_prefetch_bytes_total{fate=\"used\"}", s.ahead.used as f64);
     out.value("rfuse_prefetch_bytes_total{fate=\"wasted\"}", s.ahead.wasted as f64);
+    if let Some(plan) = &s.ahead.plan {
+        out.head("rfuse_plan_reads", "gauge", "Reads of the plan that is followed.");
+        out.value("rfuse_plan_reads{up_to=\"end\"}", plan.steps as f64);
+        out.value("rfuse_plan_reads{up_to=\"reader\"}", plan.position as f64);
+        out.value("rfuse_plan_reads{up_to=\"fetched\"}", plan.planned as f64);
+        out.one("rfuse_plan_strayed_total", "counter", "Reads not where the plan had them.", plan.strayed as f64);
+    }
     out.one("rfuse_prefetch_streams_total", "counter", "Streams of reads recognised.", s.ahead.streams as f64);
     out.head("rfuse_page_push_bytes_total", "counter", "Bytes meant for the kernel's page cache by what came of them.");
     out.value("rfuse_page_push_bytes_total{fate=\"stored\"}", s.ahead.pushed as f64);

@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rfuse_config::ByteSize;
-use rfuse_config::control::{DiskNumbers, Latency, Statistics};
+use rfuse_config::control::{DiskNumbers, Latency, PlanNumbers, Statistics};
 
 use crate::outcome::one_line;
 
@@ -53,7 +53,8 @@ pub(crate) fn stats(now: &Statistics, before: Option<&Statistics>) -> String {
             rate(now.cache.evictions, before.cache.evictions),
         ),
         format!(
-            "ahead      {} streams   fetched early {}   wasted {}   given to the page cache {}",
+            "ahead      {}{} streams   fetched early {}   wasted {}   given to the page cache {}",
+            now.ahead.plan.as_ref().map_or_else(String::new, plan),
             now.ahead.streams,
             bytes(now.ahead.planned),
             share(now.ahead.wasted, now.ahead.planned),
@@ -91,6 +92,12 @@ fn disk_line(now: &DiskNumbers, before: &DiskNumbers, span: f64) -> String {
         line += &format!("   faults {}   damaged {}", now.errors, now.corrupt);
     }
     line
+}
+
+/// How far a plan has come.
+fn plan(plan: &PlanNumbers) -> String {
+    let ahead = plan.planned.saturating_sub(plan.position);
+    format!("plan {} through, {ahead} reads ahead, {} strayed   ", share(plan.position, plan.steps), plan.strayed)
 }
 
 /// What a person wants to know first.

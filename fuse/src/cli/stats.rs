@@ -34,7 +34,7 @@ impl StatsCommand {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let dir = registered_name(&self.dir);
         if self.prometheus {
-            if let Reply::Metrics(text) = ask(&dir, Request::Metrics, PATIENCE)? {
+            if let Reply::Metrics(text) = ask(&dir, &Request::Metrics, PATIENCE)? {
                 say(text.trim_end());
             }
             return Ok(());

@@ -9,6 +9,8 @@ mod names;
 #[cfg(test)]
 mod network;
 #[cfg(test)]
+mod plans;
+#[cfg(test)]
 mod secrets;
 #[cfg(test)]
 mod support;

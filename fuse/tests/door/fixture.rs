@@ -122,7 +122,7 @@ impl Mounted {
         };
         let (device, mount) = mount(dir.path(), &options).unwrap();
         let session = Session::start(device, &adapter, &SessionConfig::default()).unwrap();
-        let prefill = Prefill::start(session.notifier()).unwrap();
+        let prefill = Prefill::start(session.notifier(), adapter.tracing()).unwrap();
         files.fill_pages(Arc::clone(&prefill) as Arc<dyn PageCache>);
         let counters = session.counters();
         Some(Self {
