@@ -12,10 +12,12 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use crate::shell::{command, root, run_quietly, step};
-use crate::tools;
+use crate::tools::{self, Nvrtc};
 
 /// The sources, without their extension; each is compiled with `shim.h` before it.
 const SOURCES: [&str; 2] = ["perception", "training"];
+/// The GPUs whose assembler must take the PTX: V100, T4, A100, A10, H100.
+const GPUS: [&str; 5] = ["sm_70", "sm_75", "sm_80", "sm_86", "sm_90"];
 /// Compiling one takes a second.
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -36,11 +38,12 @@ impl Options {
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     let folder = root().join("resim/kernels");
-    let (python, library) = tools::nvrtc()?;
+    let nvrtc = tools::nvrtc()?;
     let scratch = TempDir::with_prefix("rfuse-kernels-")?;
     let mut stale = Vec::new();
     for name in SOURCES {
-        let made = compile(&folder, name, &python, &library, scratch.path())?;
+        let made = compile(&folder, name, &nvrtc, scratch.path())?;
+        assemble(&scratch.path().join(name), &nvrtc)?;
         let path = folder.join(name).with_extension("ptx");
         if std::fs::read_to_string(&path).ok().as_ref() == Some(&made) {
             continue;
@@ -50,7 +53,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             std::fs::write(&path, made)?;
         }
     }
-    let kernels = format!("{} compiled to PTX by NVRTC", SOURCES.map(|name| format!("{name}.cu")).join(", "));
+    let kernels =
+        format!("{} compiled to PTX and assembled for five GPUs", SOURCES.map(|name| format!("{name}.cu")).join(", "));
     match (options.check, stale.is_empty()) {
         (_, true) => step("kernels", format_args!("{kernels}, as checked in")),
         (false, false) => step("kernels", format_args!("{kernels}, {} written", stale.join(", "))),
@@ -61,13 +65,22 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn compile(folder: &Path, name: &str, python: &Path, library: &Path, scratch: &Path) -> Result<String> {
+/// What a driver does at start, done by the tool of the same compiler: PTX to code, for each kind of GPU.
+fn assemble(ptx: &Path, nvrtc: &Nvrtc) -> Result<()> {
+    for gpu in GPUS {
+        let words = ["--gpu-name", gpu, "--output-file", "/dev/null", &ptx.to_string_lossy()];
+        run_quietly(&mut command(&nvrtc.assembler, &words), LIMIT).with_context(|| gpu.to_owned())?;
+    }
+    Ok(())
+}
+
+fn compile(folder: &Path, name: &str, nvrtc: &Nvrtc, scratch: &Path) -> Result<String> {
     let source = folder.join(name).with_extension("cu");
     let output = scratch.join(name);
     let program = folder.join("compile.py");
-    let words = [&program, library, folder, &source, &output].map(|path| path.to_string_lossy());
+    let words = [&program, &nvrtc.library, folder, &source, &output].map(|path| path.to_string_lossy());
     let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
-    run_quietly(&mut command(python, &words), LIMIT)?;
+    run_quietly(&mut command(&nvrtc.python, &words), LIMIT)?;
     let mut hash = Sha256::new();
     for part in [&folder.join("shim.h"), &source] {
         hash.update(std::fs::read(part).with_context(|| part.display().to_string())?);

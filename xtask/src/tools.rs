@@ -23,7 +23,7 @@ const CARGO_DENY: &str = "0.20.2";
 const READERS: [&str; 6] =
     ["numpy==2.4.6", "pyarrow==26.0.1", "h5py==3.16.0", "safetensors==0.8.0", "mcap==1.6.0", "zarr==3.1.6"];
 /// The compiler of the GPU kernels. Its PTX runs with every driver since 535; a newer one's needs a newer driver.
-const NVRTC: &str = "nvidia-cuda-nvrtc-cu12==12.2.140";
+const NVRTC: [&str; 2] = ["nvidia-cuda-nvrtc-cu12==12.2.140", "nvidia-cuda-nvcc-cu12==12.2.140"];
 /// A download and build from a cold registry on two busy cores.
 const INSTALL_LIMIT: Duration = Duration::from_secs(20 * 60);
 
@@ -155,25 +155,38 @@ pub(crate) fn python() -> Result<PathBuf> {
     Ok(python)
 }
 
-/// A Python, and the library that compiles CUDA C without a GPU.
-pub(crate) fn nvrtc() -> Result<(PathBuf, PathBuf)> {
+/// What compiles CUDA C without a GPU.
+pub(crate) struct Nvrtc {
+    /// A Python to call the library with.
+    pub(crate) python: PathBuf,
+    /// CUDA C to PTX.
+    pub(crate) library: PathBuf,
+    /// PTX to the code of a GPU.
+    pub(crate) assembler: PathBuf,
+}
+
+/// The compiler and the assembler of the GPU kernels.
+pub(crate) fn nvrtc() -> Result<Nvrtc> {
     let home = folder().join("nvrtc");
     let python = home.join("bin/python3");
     let done = home.join("nvrtc-installed");
-    if std::fs::read_to_string(&done).ok().as_deref() != Some(NVRTC) {
-        step("install", NVRTC);
+    if std::fs::read_to_string(&done).ok().as_deref() != Some(&NVRTC.join(" ")) {
+        step("install", NVRTC.join(" "));
         virtual_environment(&home)?;
-        let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", NVRTC];
-        run_quietly(&mut command(&python, &install), INSTALL_LIMIT)?;
-        std::fs::write(&done, NVRTC)?;
+        let mut install = command(&python, &["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+        run_quietly(install.args(NVRTC), INSTALL_LIMIT)?;
+        std::fs::write(&done, NVRTC.join(" "))?;
     }
-    let find =
-        "import nvidia.cuda_nvrtc as n, os; print(os.path.join(os.path.dirname(n.__file__), 'lib', 'libnvrtc.so.12'))";
-    let library = PathBuf::from(output_of(&mut command(&python, &["-c", find]))?.trim());
-    if !library.is_file() {
-        bail!("{NVRTC} is installed, but {} is not there", library.display());
+    let find = "import nvidia, os; print(list(nvidia.__path__)[0])";
+    let packages = PathBuf::from(output_of(&mut command(&python, &["-c", find]))?.trim());
+    let library = packages.join("cuda_nvrtc/lib/libnvrtc.so.12");
+    let assembler = packages.join("cuda_nvcc/bin/ptxas");
+    for file in [&library, &assembler] {
+        if !file.is_file() {
+            bail!("{} are installed, but {} is not there", NVRTC.join(" and "), file.display());
+        }
     }
-    Ok((python, library))
+    Ok(Nvrtc { python, library, assembler })
 }
 
 /// The machine's Go if it is new enough for the server, else one from the Python registry.

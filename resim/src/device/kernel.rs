@@ -118,6 +118,16 @@ mod tests {
     }
 
     #[test]
+    fn nothing_in_the_ptx_rounds_in_another_way_than_the_processor() {
+        for ptx in PTX {
+            assert!(!ptx.contains("fma."), "a fused multiply-add rounds once");
+            for word in ["add.f32", "mul.f32", "div.approx", "div.full", ".ftz"] {
+                assert!(!ptx.contains(word), "{word} leaves the rounding open");
+            }
+        }
+    }
+
+    #[test]
     fn every_kernel_has_an_entry_with_its_arguments_in_the_ptx() {
         for kernel in Kernel::ALL {
             let head = format!(".visible .entry {}(", kernel.name());

@@ -118,8 +118,8 @@ fn throughput(verdict: &Verdict) -> Option<String> {
     plot.y_labels(&labels);
     time_labels(&mut plot, verdict.seconds);
     plot.area(&points);
-    for (name, at) in &verdict.phases {
-        plot.mark(*at, name);
+    for (row, (name, at)) in (0..).zip(&verdict.phases) {
+        plot.mark(*at, name, row);
     }
     Some(section("Throughput over time", &plot.finish("throughput over time")))
 }

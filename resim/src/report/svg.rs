@@ -5,7 +5,7 @@ use std::fmt::Write;
 /// Size of a plot, and the room for its labels.
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 220.0;
-const LEFT: f64 = 64.0;
+const LEFT: f64 = 76.0;
 const RIGHT: f64 = 12.0;
 const TOP: f64 = 22.0;
 const BOTTOM: f64 = 34.0;
@@ -98,12 +98,13 @@ impl Plot {
         self.push(format_args!("<path class=\"dot\" d=\"M{x} {y}h0\"/>"));
     }
 
-    /// An upright line with a word: where a phase begins.
-    pub(super) fn mark(&mut self, x: f64, word: &str) {
+    /// An upright line with a word: where a phase begins. Words stand below each other, so that short phases can be
+    /// read.
+    pub(super) fn mark(&mut self, x: f64, word: &str, row: u32) {
         let (x, _) = self.at(x, self.y.0);
         let bottom = HEIGHT - BOTTOM;
         let beside = x + 3.0;
-        let top = TOP + 10.0;
+        let top = TOP + 10.0 + 13.0 * f64::from(row);
         self.push(format_args!("<path class=\"mark\" d=\"M{x} {TOP}V{bottom}\"/>"));
         self.push(format_args!("<text x=\"{beside}\" y=\"{top}\" class=\"note\">{}</text>", escaped(word)));
     }
