@@ -118,7 +118,7 @@ fn owner_modes_and_what_may_run_are_those_of_the_settings() {
     if !can_mount() {
         return;
     }
-    for (flags, runs) in [(&["--allow-exec=false"][..], false), (&[], true)] {
+    for (flags, runs) in [(&["--allow-exec=false", "--read-only"][..], false), (&[], true)] {
         let shell = Shell::new();
         let script = shell.folder("source").join("hello.sh");
         std::fs::write(script, "#!/bin/sh\necho hello\n").unwrap();
@@ -133,8 +133,8 @@ fn owner_modes_and_what_may_run_are_those_of_the_settings() {
         let line = table.lines().find(|line| line.contains(text(&dir))).unwrap();
         let options = line.split(' ').nth(3).unwrap();
         let has = |word: &str| options.split(',').any(|option| option == word);
-        assert!(has("ro") && has("nosuid") && has("nodev") && has("default_permissions"), "{line}");
-        assert_eq!(has("noexec"), !runs, "{line}");
+        assert!(has("nosuid") && has("nodev") && has("default_permissions") && has("allow_other"), "{line}");
+        assert_eq!((has("noexec"), has("ro"), has("rw")), (!runs, !runs, runs), "{line}");
     }
 }
 

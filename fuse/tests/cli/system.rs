@@ -39,17 +39,23 @@ fn mount_8_and_a_line_of_fstab_mount_us() {
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     };
     mount(&["-t", "fuse.rfuse", &url, text(&by_hand.dir), "-o", "allow_other,metadata_ttl=2s"]);
-    let table = shell.other("cat").arg("/proc/self/mounts").output().unwrap().stdout;
-    let table = String::from_utf8(table).unwrap();
-    let line = table.lines().find(|line| line.contains(text(&by_hand.dir))).unwrap();
-    for word in ["fuse.rfuse", "ro", "nosuid", "nodev", "allow_other", "default_permissions"] {
-        assert!(line.contains(word), "{word}: {line}");
-    }
+    let has = |mounted: &Mounted<'_>, wanted: &[&str]| {
+        let table = shell.other("cat").arg("/proc/self/mounts").output().unwrap().stdout;
+        let table = String::from_utf8(table).unwrap();
+        let line = table.lines().find(|line| line.contains(text(&mounted.dir))).unwrap();
+        let (kind, options) = (line.split(' ').nth(2).unwrap(), line.split(' ').nth(3).unwrap());
+        assert_eq!(kind, "fuse.rfuse");
+        for word in wanted {
+            assert!(options.split(',').any(|option| option == *word), "{word}: {line}");
+        }
+    };
+    has(&by_hand, &["rw", "nosuid", "nodev", "allow_other", "default_permissions"]);
     let by_table = Mounted::not_yet(&shell, "by-table");
     let fstab = shell.path("fstab");
     let options = "ro,nofail,_netdev,x-systemd.automount,allow_other,block_size=8KiB";
     std::fs::write(&fstab, format!("{url} {} fuse.rfuse {options} 0 0\n", text(&by_table.dir))).unwrap();
     mount(&["--fstab", text(&fstab), text(&by_table.dir)]);
+    has(&by_table, &["ro", "nosuid", "nodev", "allow_other", "default_permissions"]);
     for mounted in [&by_hand, &by_table] {
         let read = shell.other("cat").arg(mounted.path("a.txt")).output().unwrap();
         assert_eq!(read.stdout, b"hello");
