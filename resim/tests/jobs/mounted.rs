@@ -16,6 +16,10 @@ struct Mounted {
 
 impl Mounted {
     fn of(source: &Path) -> Option<Self> {
+        Self::with(source, &[])
+    }
+
+    fn with(source: &Path, more: &[&str]) -> Option<Self> {
         let rfuse = beside("rfuse");
         let (Some(rfuse), true, true) = (rfuse, Path::new("/dev/fuse").exists(), rustix::process::geteuid().is_root())
         else {
@@ -24,11 +28,11 @@ impl Mounted {
         };
         let mounted = Self { rfuse, folder: tempfile::tempdir().unwrap(), run_dir: tempfile::tempdir().unwrap() };
         let url = format!("file://{}", text(source));
-        mounted.rfuse(&["mount", &url, text(mounted.folder.path())]);
+        mounted.rfuse(&[&["mount", &url, text(mounted.folder.path())], more].concat());
         Some(mounted)
     }
 
-    fn rfuse(&self, arguments: &[&str]) {
+    fn rfuse(&self, arguments: &[&str]) -> String {
         let output = Command::new(&self.rfuse)
             .args(arguments)
             .env("RFUSE_RUN_DIR", self.run_dir.path())
@@ -36,6 +40,7 @@ impl Mounted {
             .output()
             .unwrap();
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
     }
 
     fn path(&self) -> &Path {
@@ -75,4 +80,28 @@ fn training_through_a_mapping_of_a_mount_has_the_answers_of_the_folder() {
         let mount = train(mounted.path(), access);
         assert_eq!((&folder["answer"], &folder["checksums"]), (&mount["answer"], &mount["checksums"]), "{access}");
     }
+}
+
+/// The object called `plan`, wherever it is.
+fn plan_of(stats: &serde_json::Value) -> Option<&serde_json::Value> {
+    let members = stats.as_object()?;
+    members.get("plan").filter(|plan| plan.is_object()).or_else(|| members.values().find_map(plan_of))
+}
+
+#[test]
+fn a_mount_follows_the_plan_of_a_training_run_to_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = folder.path().join("plan");
+    let planned = resim(&["train", text(data()), "--seed=9", "--write-plan", text(&plan)]);
+    assert_eq!(planned.code, 0, "{}", planned.stderr);
+    let Some(mounted) = Mounted::with(data(), &["--plan", text(&plan)]) else { return };
+    // One worker reads in the very order of the plan; more of them are as far apart as they are workers.
+    let train = |input: &Path| {
+        resim(&["train", text(input), "--seed=9", "--workers=1", "--access=pread", "--device=cpu", "--json"]).passed()
+    };
+    assert_eq!(train(data())["answer"], train(mounted.path())["answer"]);
+    let stats: serde_json::Value =
+        serde_json::from_str(&mounted.rfuse(&["stats", text(mounted.path()), "--json"])).unwrap();
+    let plan = plan_of(&stats).unwrap_or_else(|| panic!("no plan in {stats}"));
+    assert_eq!((&plan["steps"], &plan["position"], &plan["strayed"]), (&512.into(), &512.into(), &0.into()), "{plan}");
 }
