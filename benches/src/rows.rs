@@ -9,6 +9,7 @@ mod hang;
 mod hits;
 mod memory_cap;
 mod outstanding;
+mod plan;
 mod reopen;
 mod sequential;
 mod small_files;
@@ -34,7 +35,7 @@ pub struct Group {
 }
 
 /// All of them, in the order in which they run.
-pub const GROUPS: [Group; 14] = [
+pub const GROUPS: [Group; 15] = [
     Group { name: "random", measure: amplification::random },
     Group { name: "mmap", measure: amplification::mapped },
     Group { name: "cold-cpu", measure: cold_cpu::measure },
@@ -44,6 +45,7 @@ pub const GROUPS: [Group; 14] = [
     Group { name: "reopen", measure: reopen::measure },
     Group { name: "descriptors", measure: descriptors::measure },
     Group { name: "sequential", measure: sequential::measure },
+    Group { name: "plan", measure: plan::measure },
     Group { name: "find", measure: walk::measure },
     Group { name: "small-files", measure: small_files::measure },
     Group { name: "memory", measure: memory_cap::measure },

@@ -5,8 +5,8 @@
 //! that is out it waits a little, since a plan is not a guess.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -20,8 +20,10 @@ use tokio::sync::{Notify, OnceCell};
 use crate::FileSystem;
 use crate::open_file::OpenFile;
 
-/// Requests of a plan under way at once.
+/// Requests of a plan under way at once, and their bytes: all of a large extent comes at its end, so too many at
+/// once would all come late.
 const UNDER_WAY: usize = 256;
+const BYTES_UNDER_WAY: u64 = 32 << 20;
 
 /// Pause where the budget is out, and how often: two seconds, which is what half a memory of blocks in flight
 /// takes at worst.
@@ -50,6 +52,7 @@ pub(crate) struct Planned {
     cursor: Mutex<Cursor>,
     queue: Mutex<VecDeque<PlannedExtent>>,
     more: Notify,
+    is_dropped: AtomicBool,
     asked_bytes: AtomicU64,
     given_up: AtomicU64,
     /// Tells this plan from others in what a follower remembers.
@@ -62,9 +65,9 @@ impl Planned {
         let objects = plan.files.iter().map(|_| OnceCell::new()).collect();
         let mut cursor = Cursor::new(Arc::clone(&plan), window);
         let queue = Mutex::new(cursor.begin().into());
-        let (cursor, more) = (Mutex::new(cursor), Notify::new());
+        let (cursor, more, is_dropped) = (Mutex::new(cursor), Notify::new(), AtomicBool::new(false));
         let (asked_bytes, given_up) = (AtomicU64::new(0), AtomicU64::new(0));
-        Arc::new(Self { plan, numbers, objects, cursor, queue, more, asked_bytes, given_up, generation })
+        Arc::new(Self { plan, numbers, objects, cursor, queue, more, is_dropped, asked_bytes, given_up, generation })
     }
 
     /// The number of `file` in this plan, remembered by its follower.
@@ -86,6 +89,12 @@ impl Planned {
             self.more.notify_one();
         }
         true
+    }
+
+    /// Nothing more is fetched for it.
+    fn end(&self) {
+        self.is_dropped.store(true, Ordering::Release);
+        self.more.notify_one();
     }
 
     /// What has come of it.
@@ -129,22 +138,26 @@ impl Planned {
 }
 
 /// Fetches what comes into the queue for as long as the plan is loaded.
-async fn run(planned: Weak<Planned>, store: Arc<dyn Store>, cache: Arc<BlockCache>) {
+async fn run(planned: Arc<Planned>, store: Arc<dyn Store>, cache: Arc<BlockCache>) {
     let mut under_way = FuturesUnordered::new();
+    let mut bytes = 0;
     loop {
-        let Some(planned) = planned.upgrade() else { return };
-        while under_way.len() < UNDER_WAY {
+        if planned.is_dropped.load(Ordering::Acquire) {
+            return;
+        }
+        while under_way.len() < UNDER_WAY && bytes < BYTES_UNDER_WAY {
             let Some(extent) = crate::lock(&planned.queue).pop_front() else { break };
             let (planned, store, cache) = (Arc::clone(&planned), Arc::clone(&store), Arc::clone(&cache));
-            under_way.push(async move { planned.fetch(extent, &*store, &cache).await });
+            bytes += extent.range.length();
+            under_way.push(async move {
+                planned.fetch(extent, &*store, &cache).await;
+                extent.range.length()
+            });
         }
-        let more = async {
-            // A plan that is taken away says nothing any more.
-            let _ = tokio::time::timeout(Duration::from_secs(1), planned.more.notified()).await;
-        };
         tokio::select! {
-            Some(()) = under_way.next() => {}
-            () = more => {}
+            biased;
+            Some(done) = under_way.next() => bytes -= done,
+            () = planned.more.notified() => {}
         }
     }
 }
@@ -157,13 +170,17 @@ impl FileSystem {
         // A quarter of what may wait unread is left to everybody else.
         let window = window.min(self.cache.ahead_limit() * 3 / 4);
         let planned = Planned::new(Arc::new(plan), window, generation);
-        self.runtime.spawn(run(Arc::downgrade(&planned), Arc::clone(&self.store), Arc::clone(&self.cache)));
-        *loaded = Some(planned);
+        self.runtime.spawn(run(Arc::clone(&planned), Arc::clone(&self.store), Arc::clone(&self.cache)));
+        if let Some(before) = loaded.replace(planned) {
+            before.end();
+        }
     }
 
     /// Follows no plan any more.
     pub fn drop_plan(&self) {
-        *crate::lock(&self.planned) = None;
+        if let Some(planned) = crate::lock(&self.planned).take() {
+            planned.end();
+        }
         self.plans.fetch_add(1, Ordering::Relaxed);
     }
 

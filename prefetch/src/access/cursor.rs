@@ -60,6 +60,8 @@ pub struct Cursor {
     plan: Arc<AccessPlan>,
     /// The steps by file, offset and place.
     order: Vec<u32>,
+    /// Whether all that the plan reads may lie ahead of its reader at once.
+    fits: bool,
     /// Bytes ahead of the reader at most.
     window: u64,
     /// Bytes ahead at the moment.
@@ -87,8 +89,8 @@ impl Cursor {
             (step.file, step.offset, at)
         };
         order.sort_unstable_by_key(key);
-        let (width, lead) = (START.min(window), (0, 0));
-        Self { plan, order, window, width, position: 0, planned: 0, ahead: 0, trust: TRUST.0, strayed: 0, lead }
+        let (width, lead, fits) = (START.min(window), (0, 0), plan.distinct_bytes() <= window);
+        Self { plan, order, fits, window, width, position: 0, planned: 0, ahead: 0, trust: TRUST.0, strayed: 0, lead }
     }
 
     /// What to fetch before anything is read.
@@ -179,6 +181,10 @@ impl Cursor {
         if self.ahead > self.width / 2 || self.trust < TRUST.2 || self.planned == self.plan.steps.len() {
             return Vec::new();
         }
+        // The order no longer matters where everything has room: fetched by place it takes the fewest requests.
+        if self.fits && self.trust > TRUST.1 {
+            return self.all_that_is_left();
+        }
         let from = self.planned;
         while self.planned < self.plan.steps.len() && self.ahead < self.width {
             self.ahead += u64::from(self.plan.steps[self.planned].length);
@@ -188,16 +194,24 @@ impl Cursor {
             true => (self.width * 2).min(self.window),
             false => START.min(self.window),
         };
-        extents(&self.plan.steps[from..self.planned])
+        let mut steps = self.plan.steps[from..self.planned].to_vec();
+        steps.sort_unstable_by_key(|step| (step.file, step.offset));
+        extents(steps)
+    }
+
+    fn all_that_is_left(&mut self) -> Vec<PlannedExtent> {
+        let from = std::mem::replace(&mut self.planned, self.plan.steps.len());
+        let left = self.order.iter().filter(|&&at| at as usize >= from).map(|&at| self.plan.steps[at as usize]);
+        let extents = extents(left);
+        self.ahead += extents.iter().map(|extent| extent.range.length()).sum::<u64>();
+        extents
     }
 }
 
-/// What `steps` read, each byte once, neighbours together.
-fn extents(steps: &[Step]) -> Vec<PlannedExtent> {
-    let mut sorted = steps.to_vec();
-    sorted.sort_unstable_by_key(|step| (step.file, step.offset));
+/// What `steps`, sorted by place, read: each byte once, neighbours together.
+fn extents(steps: impl IntoIterator<Item = Step>) -> Vec<PlannedExtent> {
     let mut extents: Vec<PlannedExtent> = Vec::new();
-    for step in sorted {
+    for step in steps {
         let mut range = step.range();
         if let Some(last) = extents.last_mut().filter(|last| last.file == step.file) {
             let end = last.range.end();
@@ -272,6 +286,21 @@ mod tests {
         let mut cursor = Cursor::new(plan(&shuffled(256, 2)), MIB);
         let extents = cursor.begin();
         assert_eq!(extents, [PlannedExtent { file: 0, range: ByteRange::new(0, MIB) }]);
+    }
+
+    #[test]
+    fn a_file_that_fits_is_fetched_by_place_once_its_reader_is_trusted() {
+        let blocks = shuffled(4096, 6);
+        let mut cursor = Cursor::new(plan(&blocks), 16 * MIB);
+        let mut requests = cursor.begin().len();
+        for block in &blocks {
+            requests += cursor.observe(0, ByteRange::at(block * PAGE, PAGE)).unwrap().len();
+        }
+        assert!(requests < 600, "{requests} requests for 4096 blocks");
+        let mut cursor = Cursor::new(plan(&blocks), 16 * MIB);
+        assert_eq!(read(&mut cursor, &blocks), (4096, 4096 * PAGE));
+        let mut cursor = Cursor::new(plan(&blocks), 16 * MIB);
+        assert!(read(&mut cursor, &shuffled(4096, 7)).1 <= 4 * MIB, "and a stranger's is not");
     }
 
     #[test]
