@@ -188,7 +188,7 @@ fn wait_for_the_end() {
 fn plugin(options: server::Options) -> anyhow::Result<()> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).max_blocking_threads(64).enable_all().build()?;
-    Ok(runtime.block_on(async {
+    let served = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let stop = async move {
@@ -198,7 +198,10 @@ fn plugin(options: server::Options) -> anyhow::Result<()> {
             }
         };
         server::serve(options, stop).await
-    })?)
+    });
+    // A call that waits for a store is not waited for.
+    runtime.shutdown_background();
+    Ok(served?)
 }
 
 impl PolicyArguments {

@@ -24,6 +24,9 @@ pub use crate::attributes::Policy as VolumePolicy;
 /// Secrets and attributes of one volume are some KiB.
 const MESSAGE_MAX: usize = 1 << 20;
 
+/// For calls under way when the plugin is asked to end; the kubelet makes them again.
+const FAREWELL: std::time::Duration = std::time::Duration::from_secs(3);
+
 /// How the plugin is run.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -77,16 +80,27 @@ pub async fn serve(options: Options, stop: impl Future<Output = ()> + Send + 'st
     let router = router.add_optional_service(node).add_optional_service(controller);
     let listener = UnixListenerStream::new(bind(&socket)?);
     let mut end = stopped.clone();
+    let mut late = stopped.clone();
+    // A client that keeps its connection open must not keep us.
+    let patience = async move {
+        drop(late.wait_for(|stop| *stop).await);
+        tokio::time::sleep(FAREWELL).await;
+    };
     let serving = router.serve_with_incoming_shutdown(listener, async move { drop(end.wait_for(|stop| *stop).await) });
     let registering = options.registration.clone().map(|folder| register(folder, &options, &socket, stopped));
     tracing::info!(endpoint = %socket.display(), "ready");
     match registering {
         Some(registering) => {
-            let (served, registered) = tokio::join!(serving, registering);
-            served.map_err(io::Error::other)?;
-            registered
+            let both = async { tokio::try_join!(async { serving.await.map_err(io::Error::other) }, registering) };
+            tokio::select! {
+                ended = both => ended.map(drop),
+                () = patience => Ok(()),
+            }
         }
-        None => serving.await.map_err(io::Error::other),
+        None => tokio::select! {
+            served = serving => served.map_err(io::Error::other),
+            () = patience => Ok(()),
+        },
     }
 }
 
@@ -100,15 +114,33 @@ fn register(
     let endpoint = options.kubelet_endpoint.clone().unwrap_or_else(|| socket.display().to_string());
     async move {
         let path = registration::socket(&folder);
-        let listener = bind(&path)?;
-        tokio::select! {
-            () = registration::serve(listener, endpoint) => {}
-            _ = stopped.wait_for(|stop| *stop) => {}
+        loop {
+            let listener = bind(&path)?;
+            let ours = inode(&path);
+            tokio::select! {
+                () = registration::serve(listener, endpoint.clone()) => {}
+                () = is_gone(&path) => tracing::warn!("somebody removed the registration socket; making it again"),
+                _ = stopped.wait_for(|stop| *stop) => {
+                    // The next plugin may be here already, and the socket be its own.
+                    if ours.is_some() && inode(&path) == ours {
+                        let _ = std::fs::remove_file(&path);
+                    }
+                    return Ok(());
+                }
+            }
         }
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+    }
+}
+
+/// Which file a socket is.
+fn inode(path: &Path) -> Option<u64> {
+    std::fs::symlink_metadata(path).ok().map(|found| std::os::unix::fs::MetadataExt::ino(&found))
+}
+
+/// Waits until there is no socket. The kubelet looks for it when it starts, and takes its end for ours.
+async fn is_gone(path: &Path) {
+    while inode(path).is_some() {
+        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
     }
 }
 

@@ -329,3 +329,22 @@ fn a_mount_service_that_is_asked_to_end_serves_its_last_volume_first() {
     };
     wait_for("the end of its worker", || !crate::fixture::descendants(1).into_iter().any(is_worker));
 }
+
+#[test]
+fn a_plugin_that_ends_late_leaves_the_registration_of_the_next_alone_and_one_that_is_lost_comes_back() {
+    if !may_mount() {
+        return;
+    }
+    let mut node = Node::start();
+    let socket = node.path("registration/csi.rfuse.io-reg.sock");
+    wait_for("the registration socket", || socket.exists());
+    // The next is there before the first is asked to end, as when a pod is deleted by force.
+    let mut first = std::mem::replace(&mut node.plugin, crate::fixture::start_plugin(node.folder.path()));
+    let answers = || std::os::unix::net::UnixStream::connect(&socket).is_ok();
+    wait_for("the next plugin", || node.logs().matches("ready endpoint").count() == 2);
+    rustix::process::kill_process(rustix::process::Pid::from_child(&first), rustix::process::Signal::TERM).unwrap();
+    first.wait().unwrap();
+    assert!(answers(), "the socket of the next is gone");
+    std::fs::remove_file(&socket).unwrap();
+    wait_for("the socket once more", answers);
+}

@@ -226,6 +226,7 @@ pub(crate) fn start_plugin(folder: &Path) -> Child {
     command.arg("--endpoint").arg(format!("unix://{}", folder.join("csi.sock").display()));
     command.arg("--mounts").arg(folder.join("mounts.sock"));
     command.arg("--state").arg(folder.join("state"));
+    command.arg("--registration").arg(folder.join("registration"));
     spawn(command, &folder.join("plugin.log"))
 }
 
