@@ -9,7 +9,8 @@ use rfuse_block::{ByteRange, ObjectKey};
 use rfuse_cache::BlockCache;
 use rfuse_config::{CacheConfig, FsConfig};
 use rfuse_fs::{
-    AttrChange, Clock, Entry, Errno, FileKind, FileSystem, FsError, Handle, Inode, Leftover, RenameMode, Via, WriteMode,
+    AllocateMode, AttrChange, Clock, Entry, Errno, FileKind, FileSystem, FsError, Handle, Inode, Leftover, RenameMode,
+    Via, WriteMode,
 };
 use rfuse_store::{Get, Landing, MemoryStore, Store, Urgency};
 
@@ -65,6 +66,13 @@ enum Step {
         file: usize,
         mode: u32,
     },
+    Allocate {
+        open: usize,
+        offset: u64,
+        length: u64,
+        keeps_size: bool,
+        zeroes: bool,
+    },
     /// The kernel forgets every inode nobody has open, and memory expires.
     Forget,
 }
@@ -82,6 +90,9 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (open.clone(), 0u64..600).prop_map(|(open, size)| Step::Resize { open, size }),
         1 => (file.clone(), 0u64..600).prop_map(|(file, size)| Step::Truncate { file, size }),
         2 => open.clone().prop_map(|open| Step::Sync { open }),
+        2 => (open.clone(), 0u64..400, 1u64..200, any::<bool>(), any::<bool>()).prop_map(
+            |(open, offset, length, keeps_size, zeroes)| Step::Allocate { open, offset, length, keeps_size, zeroes }
+        ),
         3 => open.prop_map(|open| Step::Close { open }),
         1 => file.clone().prop_map(|file| Step::Unlink { file }),
         2 => (file.clone(), file.clone(), any::<bool>())
@@ -180,6 +191,23 @@ impl Play {
                 if let Ok((attr, _)) = set {
                     assert_eq!(attr.size, size);
                     self.files[file].resize(size as usize, 0);
+                }
+            }
+            Step::Allocate { open, offset, length, keeps_size, zeroes } if open < count => {
+                let (handle, _, file, writes) = self.open[open];
+                let mode = AllocateMode { keeps_size, zeroes };
+                let done = self.fs.allocate(handle, offset, length, mode).wait().await;
+                assert_eq!(done.is_ok(), writes);
+                if writes {
+                    let (start, end) = (offset as usize, (offset + length) as usize);
+                    let content = &mut self.files[file];
+                    if !keeps_size {
+                        content.resize(content.len().max(end), 0);
+                    }
+                    if zeroes {
+                        let (start, end) = (start.min(content.len()), end.min(content.len()));
+                        content[start..end].fill(0);
+                    }
                 }
             }
             Step::Truncate { file, size } => {
@@ -413,6 +441,8 @@ async fn what_a_killed_process_did_not_store_is_found_and_stored() {
     }
     assert!(Leftover::all(copy.path()).unwrap().is_empty());
     assert_eq!(std::fs::read_dir(copy.path()).unwrap().count(), 1, "only that of the synchronised file is left");
+    Leftover::sweep(copy.path()).unwrap();
+    assert_eq!(std::fs::read_dir(copy.path()).unwrap().count(), 0);
 }
 
 #[tokio::test]

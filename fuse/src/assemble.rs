@@ -157,6 +157,15 @@ struct Rooms {
     adapter: Arc<Adapter>,
 }
 
+/// The file system of `config`, without a mount.
+///
+/// # Errors
+/// What the store said.
+pub(crate) fn files(config: &MountConfig, runtime: &Runtime) -> Result<Arc<FileSystem>, AssembleError> {
+    let opened = runtime.block_on(open_store(&config.store))?;
+    Ok(rooms(opened, config, runtime)?.files)
+}
+
 fn rooms(opened: Opened, config: &MountConfig, runtime: &Runtime) -> Result<Rooms, AssembleError> {
     let cache = BlockCache::new(Arc::clone(&opened.store), &config.cache);
     let files = FileSystem::new(Arc::clone(&opened.store), Arc::clone(&cache), &config.fs, runtime.handle().clone());

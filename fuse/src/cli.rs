@@ -7,6 +7,7 @@ mod mount;
 mod mount_words;
 mod pages;
 mod plan;
+mod recover;
 mod setting_flags;
 mod stats;
 mod trace;
@@ -49,6 +50,8 @@ enum Verb {
     Check(Box<check::CheckCommand>),
     /// Show the settings in force, or turn those of blobfuse2 into ours
     Config(Box<config::ConfigCommand>),
+    /// Show, store or discard what was written and never stored
+    Recover(Box<recover::RecoverCommand>),
     /// Print the completions of a shell
     Completion(pages::CompletionCommand),
     /// Print the manual, or write its pages into a directory
@@ -93,6 +96,7 @@ impl Cli {
             Verb::Plan(command) => command.run(),
             Verb::Check(command) => command.run(),
             Verb::Config(command) => command.run(),
+            Verb::Recover(command) => command.run(),
             Verb::Completion(command) => command.run(),
             Verb::Man(command) => command.run(),
             Verb::Daemon => serve_daemon(),

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rfuse_config::MountConfig;
 use rfuse_config::control::Registration;
+use rfuse_fs::Leftover;
 use rfuse_fuse::kernel::{self, Unmount, UnmountError};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
@@ -25,6 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) fn serve(config: MountConfig, dir: &Path, ready: impl FnOnce()) -> Result<(), Failure> {
     let what = format!("mount {} on {}", config.store.location, dir.display());
     let log = config.log.file.as_ref().map(|path| path.display().to_string());
+    look_at_spool(&config);
     let runtime = assemble::runtime().map_err(|error| Failure::from(error).of(&what))?;
     let assembled = assemble::assemble(config, dir, &runtime).map_err(|error| Failure::from(error).of(&what))?;
     let target = assembled.parts.mount.target.clone();
@@ -42,13 +44,26 @@ pub(crate) fn serve(config: MountConfig, dir: &Path, ready: impl FnOnce()) -> Re
     }
     ready();
     assembled.session.wait();
-    drain(&runtime, &assembled.parts);
     if let Some(files) = files {
         files.withdraw(std::process::id());
     }
+    drain(&runtime, &assembled.parts);
     tracing::info!(dir = %target.display(), "unmounted");
     runtime.shutdown_timeout(Duration::from_secs(2));
     Ok(())
+}
+
+/// Says what processes before this one left unfinished, and removes what they left of what is stored.
+fn look_at_spool(config: &MountConfig) {
+    let Some(root) = config.fs.spool.as_ref().filter(|_| !config.fs.read_only) else { return };
+    if let Err(error) = Leftover::sweep(root) {
+        tracing::warn!(%error, spool = %root.display(), "the spool cannot be tidied");
+    }
+    let left = Leftover::all(root).unwrap_or_default();
+    let left = left.iter().filter(|one| one.origin == config.fs.origin).count();
+    if left > 0 {
+        tracing::warn!(left, "files were written and never stored; `rfuse recover` shows and stores them");
+    }
 }
 
 /// Stores what closed files have left in the background, and says what could not be.

@@ -50,9 +50,9 @@ impl Leftover {
             for entry in std::fs::read_dir(&path)? {
                 let journal = entry?.path();
                 if journal.extension().is_some_and(|extension| extension == JOURNAL)
-                    && let Some(leftover) = Self::read(&journal)
+                    && let Some(Look::Unfinished(leftover)) = Self::read(&journal)
                 {
-                    found.push(leftover);
+                    found.push(*leftover);
                 }
             }
         }
@@ -60,8 +60,33 @@ impl Leftover {
         Ok(found)
     }
 
-    /// One file; none when the store has all of it, or when nothing can be made of its journal.
-    fn read(journal: &Path) -> Option<Self> {
+    /// Removes what dead processes left of files that the store has.
+    ///
+    /// # Errors
+    /// What the local file system says.
+    pub fn sweep(root: &Path) -> std::io::Result<()> {
+        let Ok(processes) = std::fs::read_dir(root) else { return Ok(()) };
+        for process in processes {
+            let path = process?.path();
+            if !path.is_dir() || is_alive(&path) {
+                continue;
+            }
+            for entry in std::fs::read_dir(&path)? {
+                let journal = entry?.path();
+                if journal.extension().is_some_and(|extension| extension == JOURNAL)
+                    && let Some(Look::Finished) = Self::read(&journal)
+                {
+                    std::fs::remove_file(&journal)?;
+                    std::fs::remove_file(journal.with_extension(DATA))?;
+                }
+            }
+            remove_if_empty(&path)?;
+        }
+        Ok(())
+    }
+
+    /// One file; none when nothing can be made of its journal.
+    fn read(journal: &Path) -> Option<Look> {
         let data = journal.with_extension(DATA);
         let stat = std::fs::metadata(&data).ok()?;
         let mut lines = BufReader::new(File::open(journal).ok()?).lines();
@@ -87,9 +112,9 @@ impl Leftover {
             // All its bytes are in the spool, and only sizes were noted.
             layout.write(ByteRange::new(0, stat.len()));
         } else if is_stored || (layout.dirty().is_empty() && layout.size() == head.size()) {
-            return None;
+            return Some(Look::Finished);
         }
-        Some(Self {
+        Some(Look::Unfinished(Box::new(Self {
             key: head.key()?,
             version,
             size: layout.size(),
@@ -98,7 +123,7 @@ impl Leftover {
             origin: head.origin,
             data,
             layout,
-        })
+        })))
     }
 
     /// Removes it from the spool.
@@ -108,18 +133,26 @@ impl Leftover {
     pub fn discard(&self) -> std::io::Result<()> {
         std::fs::remove_file(self.data.with_extension(JOURNAL))?;
         std::fs::remove_file(&self.data)?;
-        if let Some(process) = self.data.parent() {
-            // The last one takes the directory with it; others are in it else.
-            let left = std::fs::read_dir(process)?.filter_map(Result::ok).any(|entry| entry.file_name() != LOCK);
-            if !left {
-                if process.join(LOCK).exists() {
-                    std::fs::remove_file(process.join(LOCK))?;
-                }
-                std::fs::remove_dir(process)?;
-            }
-        }
-        Ok(())
+        self.data.parent().map_or(Ok(()), remove_if_empty)
     }
+}
+
+/// What a journal says.
+enum Look {
+    Unfinished(Box<Leftover>),
+    /// The store has all of it.
+    Finished,
+}
+
+/// Removes the directory of a dead process when nothing is in it any more.
+fn remove_if_empty(process: &Path) -> std::io::Result<()> {
+    if std::fs::read_dir(process)?.filter_map(Result::ok).any(|entry| entry.file_name() != LOCK) {
+        return Ok(());
+    }
+    if process.join(LOCK).exists() {
+        std::fs::remove_file(process.join(LOCK))?;
+    }
+    std::fs::remove_dir(process)
 }
 
 /// Whether the process that made the directory holds its lock.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::edit::User;
+use crate::inodes::Node;
 use crate::{Answer, Attr, FileSystem, FsError, Handle, Inode};
 
 /// What setattr changes; what is none stays.
@@ -20,6 +21,9 @@ pub struct AttrChange {
     /// Last write.
     pub modified: Option<SystemTime>,
 }
+
+/// A time that lies so little back was the present one when it was asked for.
+const NOW: Duration = Duration::from_secs(2);
 
 impl AttrChange {
     /// What of it differs from what `attr` says already.
@@ -72,6 +76,10 @@ impl FileSystem {
                 if !change.touches_metadata() {
                     return Ok((attr, ttl));
                 }
+                if fs.is_now(&node, change) {
+                    // The store gives the object the time of its storing, which is to come.
+                    return Ok((attr, ttl));
+                }
                 if !fs.config.posix || attr.kind != crate::FileKind::File {
                     return Err(FsError::NotPermitted("mode, owner and times are not kept here; see --posix"));
                 }
@@ -90,6 +98,15 @@ impl FileSystem {
             fs.settle_edit(edit, false);
             stored.map(|()| (attr, Duration::ZERO))
         }))
+    }
+
+    /// Whether all that is asked for is the present time for a file that is still to be stored.
+    fn is_now(&self, node: &Node, change: AttrChange) -> bool {
+        let modified = change.modified.and_then(|modified| SystemTime::now().duration_since(modified).ok());
+        !self.config.posix
+            && modified.is_some_and(|age| age < NOW)
+            && AttrChange { modified: None, ..change } == AttrChange::default()
+            && node.edit.get().is_some_and(|edit| edit.state().needs_store())
     }
 
     async fn set_file(self: &Arc<Self>, user: &User, change: AttrChange) -> Result<(), FsError> {
@@ -113,7 +130,7 @@ impl FileSystem {
         Ok(())
     }
 
-    fn set_directory(&self, node: &crate::inodes::Node, change: AttrChange) -> Result<(Attr, Duration), FsError> {
+    fn set_directory(&self, node: &Node, change: AttrChange) -> Result<(Attr, Duration), FsError> {
         if change.size.is_some() {
             return Err(FsError::IsADirectory);
         }

@@ -209,7 +209,8 @@ impl Edit {
         if let Some(file) = self.spool.get() {
             return Ok(file);
         }
-        let file = spool.create(self.state().head())?;
+        let head = self.state().head();
+        let file = spool.create(head)?;
         // Two at once make two files, of which one is dropped.
         Ok(self.spool.get_or_init(|| file))
     }

@@ -342,7 +342,8 @@ impl FileSystem {
                 fs.resize_now(&edit, range.end())?;
             }
             if mode.zeroes {
-                fs.zero_now(&edit, range.clamp_to(edit.state().layout.size()))?;
+                let size = edit.state().layout.size();
+                fs.zero_now(&edit, range.clamp_to(size))?;
             }
             drop(change);
             Ok(())
