@@ -59,8 +59,8 @@ pub(crate) struct DiskTier {
     begun: Instant,
     /// Milliseconds after `begun` until which the disk is left alone.
     alone_until: AtomicU64,
-    /// Dropped, it ends the keeper.
-    stop: Option<mpsc::Sender<()>>,
+    /// Dropped, they end the keeper and the watch.
+    stop: Vec<mpsc::Sender<()>>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -101,13 +101,18 @@ impl DiskTier {
         let (stop, stopped) = mpsc::channel();
         let keeper = {
             let (state, loaded, sweep) = (state.clone(), loaded.clone(), Sweep::new(memory.clone()));
-            let readers = readers.clone();
-            let keep = move || keeper::keep(&state, &readers, &loaded, sweep, &stopped);
+            let keep = move || keeper::keep(&state, &loaded, sweep, &stopped);
             thread::Builder::new().name("rfuse-keeper".into()).spawn(keep)
         };
         let writer = Writer::new(state.clone());
         let writer = thread::Builder::new().name("rfuse-writer".into()).spawn(move || writer.run());
-        let threads = [keeper, writer].into_iter().collect::<Result<Vec<_>, _>>();
+        let (end_watch, watched) = mpsc::channel::<()>();
+        let watch = {
+            let readers = readers.clone();
+            let watch = move || reader::watch(&readers, &watched);
+            thread::Builder::new().name("rfuse-patience".into()).spawn(watch)
+        };
+        let threads = [keeper, writer, watch].into_iter().collect::<Result<Vec<_>, _>>();
         let threads = threads.inspect_err(|why| tracing::warn!(%why, "no thread for the disk tier")).ok()?;
         Some(Self {
             state,
@@ -117,7 +122,7 @@ impl DiskTier {
             seed,
             begun: Instant::now(),
             alone_until: AtomicU64::new(0),
-            stop: Some(stop),
+            stop: vec![stop, end_watch],
             threads,
         })
     }
@@ -228,7 +233,7 @@ impl DiskTier {
 
 impl Drop for DiskTier {
     fn drop(&mut self) {
-        drop(self.stop.take());
+        self.stop.clear();
         self.state.queue.end();
         // A disk that hangs must not keep the process: then the threads are left to it.
         let end = Instant::now() + Duration::from_secs(5);

@@ -8,7 +8,6 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::disk::fault::Fault;
-use crate::disk::reader::Readers;
 use crate::disk::state::State;
 use crate::disk::sweep::Sweep;
 
@@ -40,7 +39,7 @@ impl Loaded {
 }
 
 /// Keeps up until the other end of `stop` is dropped.
-pub(crate) fn keep(state: &Arc<State>, readers: &Readers, loaded: &Loaded, mut sweep: Sweep, stop: &Receiver<()>) {
+pub(crate) fn keep(state: &Arc<State>, loaded: &Loaded, mut sweep: Sweep, stop: &Receiver<()>) {
     let begun = Instant::now();
     let mut seen = state.directory.changed().ok();
     if state.directory.is_writable()
@@ -55,7 +54,6 @@ pub(crate) fn keep(state: &Arc<State>, readers: &Readers, loaded: &Loaded, mut s
     tracing::info!(%dir, segments, seconds = begun.elapsed().as_secs_f64(), "the cache folder is known");
     let mut touched = Instant::now();
     while stop.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
-        readers.give_up();
         look(state, &mut seen);
         sweep.go_on(state);
         if touched.elapsed() >= TOUCH {

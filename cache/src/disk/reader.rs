@@ -7,6 +7,7 @@
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -133,7 +134,7 @@ impl Readers {
     }
 
     /// Gives up the reads that take too long.
-    pub(crate) fn give_up(&self) {
+    fn give_up(&self) {
         let (lock, _) = &*self.queue;
         let mut queue = lock.lock().unwrap_or_else(PoisonError::into_inner);
         let mut late = Vec::new();
@@ -190,6 +191,14 @@ impl Drop for Readers {
         drop(queue);
         // Not waited for: one of them may hang with the disk.
         ready.notify_all();
+    }
+}
+
+/// Gives up what takes too long, until the other end of `stop` is dropped. On a thread of its own, which never
+/// looks at the disk: whoever does may hang with it.
+pub(crate) fn watch(readers: &Readers, stop: &Receiver<()>) {
+    while stop.recv_timeout(PATIENCE / 4) == Err(RecvTimeoutError::Timeout) {
+        readers.give_up();
     }
 }
 

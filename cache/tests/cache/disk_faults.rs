@@ -137,6 +137,32 @@ async fn a_folder_that_vanishes_is_a_miss_and_a_count() {
 }
 
 #[tokio::test]
+async fn a_disk_that_hangs_is_given_up_and_then_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = Folder::new(dir.path(), 3 * MIB);
+    let open = folder.open();
+    open.pass(64 << 10).await;
+    drop(open);
+    let open = folder.open();
+    // Opening a pipe that nobody writes to lasts for ever.
+    let blocks = files(&dir.path().join("blocks")).into_iter();
+    let blocks: Vec<_> = blocks.filter(|file| file.extension().is_some_and(|end| end == "blocks")).collect();
+    for path in &blocks {
+        std::fs::remove_file(path).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    }
+    open.check(0, 100_000).await;
+    let errors = open.disk().errors;
+    assert!(errors > 0, "{:?}", open.disk());
+    open.check(200_000, MIB).await;
+    assert_eq!(open.disk().errors, errors, "only the first one waited");
+    // Lets the threads go.
+    for path in &blocks {
+        let _ = OpenOptions::new().read(true).write(true).open(path);
+    }
+}
+
+#[tokio::test]
 async fn a_folder_that_cannot_be_made_is_no_reason_not_to_read() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("file"), "").unwrap();
