@@ -54,7 +54,7 @@ pub(crate) fn serve(config: MountConfig, dir: &Path, ready: impl FnOnce()) -> Re
 }
 
 /// Says what processes before this one left unfinished, and removes what they left of what is stored.
-fn look_at_spool(config: &MountConfig) {
+pub(crate) fn look_at_spool(config: &MountConfig) {
     let Some(root) = config.fs.spool.as_ref().filter(|_| !config.fs.read_only) else { return };
     if let Err(error) = Leftover::sweep(root) {
         tracing::warn!(%error, spool = %root.display(), "the spool cannot be tidied");
@@ -67,7 +67,7 @@ fn look_at_spool(config: &MountConfig) {
 }
 
 /// Stores what closed files have left in the background, and says what could not be.
-fn drain(runtime: &tokio::runtime::Runtime, parts: &Parts) {
+pub(crate) fn drain(runtime: &tokio::runtime::Runtime, parts: &Parts) {
     let (files, time) = (Arc::clone(&parts.files), parts.config.mount.drain_timeout);
     match runtime.block_on(async { tokio::time::timeout(time, files.drain()).await }) {
         Ok(0) => {}
