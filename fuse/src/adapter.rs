@@ -28,6 +28,8 @@ pub struct AdapterConfig {
     pub deadline: Duration,
     /// No page cache: every read of a program becomes a request.
     pub direct_io: bool,
+    /// Whether blocks may come from a local disk.
+    pub has_disk: bool,
 }
 
 /// A file system as the kernel sees it.
@@ -45,7 +47,7 @@ impl Adapter {
         let open_flags = if config.direct_io { fopen::DIRECT_IO } else { 0 };
         Arc::new(Self {
             files,
-            deferral: Deferral::new(runtime, config.deadline),
+            deferral: Deferral::new(runtime, config.deadline, config.has_disk),
             open_flags,
             waits: Arc::default(),
             tracing: Arc::default(),

@@ -169,7 +169,11 @@ pub(crate) fn files(config: &MountConfig, runtime: &Runtime) -> Result<Arc<FileS
 fn rooms(opened: Opened, config: &MountConfig, runtime: &Runtime) -> Result<Rooms, AssembleError> {
     let cache = BlockCache::new(Arc::clone(&opened.store), &config.cache);
     let files = FileSystem::new(Arc::clone(&opened.store), Arc::clone(&cache), &config.fs, runtime.handle().clone());
-    let door = AdapterConfig { deadline: config.fs.deadline, direct_io: config.mount.direct_io };
+    let door = AdapterConfig {
+        deadline: config.fs.deadline,
+        direct_io: config.mount.direct_io,
+        has_disk: config.cache.disk.is_some(),
+    };
     let adapter = Adapter::new(Arc::clone(&files), &door, runtime.handle().clone());
     // Before anything is mounted: a plan that cannot be read is no reason for a mount without one.
     if let Some(file) = &config.mount.plan {

@@ -17,14 +17,16 @@ use crate::kernel::{Opcode, Reply, Request};
 pub(crate) struct Deferral {
     runtime: Handle,
     deadline: Duration,
+    /// Blocks may come from a local disk: then a read is begun where it was taken.
+    has_disk: bool,
     interrupts: Arc<InterruptTable>,
     complaints: Arc<Complaints>,
 }
 
 impl Deferral {
-    /// Tasks on `runtime`, none longer than `deadline`.
-    pub(crate) fn new(runtime: Handle, deadline: Duration) -> Self {
-        Self { runtime, deadline, interrupts: Arc::default(), complaints: Arc::default() }
+    /// Tasks on `runtime`, none longer than `deadline`; reads that a disk may answer are begun at once.
+    pub(crate) fn new(runtime: Handle, deadline: Duration, has_disk: bool) -> Self {
+        Self { runtime, deadline, has_disk, interrupts: Arc::default(), complaints: Arc::default() }
     }
 
     /// Ends the wait for `unique`.
@@ -106,7 +108,7 @@ impl Deferral {
                 }
             });
         };
-        if opcode == Some(Opcode::Read) { first_poll::begin(work, hand_over) } else { hand_over(work) }
+        if self.has_disk && opcode == Some(Opcode::Read) { first_poll::begin(work, hand_over) } else { hand_over(work) }
     }
 }
 

@@ -111,7 +111,7 @@ impl Mounted {
             ..FsConfig::default()
         };
         let files = FileSystem::new(store, cache, &config, runtime.handle().clone());
-        let config = AdapterConfig { deadline: setup.deadline, direct_io: setup.direct_io };
+        let config = AdapterConfig { deadline: setup.deadline, direct_io: setup.direct_io, has_disk: false };
         let adapter = Adapter::new(Arc::clone(&files), &config, runtime.handle().clone());
         let dir = tempfile::tempdir().unwrap();
         let options = MountOptions {
