@@ -196,7 +196,7 @@ fn process_killed(world: &World) -> Result<String> {
     }
     let failures = readers.failures()?;
     let first = failures.first().cloned().unwrap_or_default();
-    Ok(format!("all 20 readers went on after each of 10 kills; {} reads under way failed ({first})", failures.len()))
+    Ok(format!("every reader went on after each of 10 kills; {} reads under way failed ({first})", failures.len()))
 }
 
 fn service_deleted(world: &World) -> Result<String> {
