@@ -97,7 +97,7 @@ pub fn run(load: &Load) -> anyhow::Result<Outcome> {
                 connector.set_nodelay(true);
                 let client =
                     Client::builder(TokioExecutor::new()).pool_max_idle_per_host(load.outstanding).build(connector);
-                (0..load.outstanding).map(|_| Lane::Pool(client.clone())).collect()
+                (0..load.outstanding).map(|_| Lane::Pool(Box::new(client.clone()))).collect()
             }
         };
         drive(load, lanes).await
@@ -155,7 +155,7 @@ fn seed(object: &str) -> u64 {
 
 enum Lane {
     Own(SendRequest<Empty<Bytes>>),
-    Pool(Client<HttpConnector, Empty<Bytes>>),
+    Pool(Box<Client<HttpConnector, Empty<Bytes>>>),
 }
 
 impl Lane {

@@ -156,7 +156,9 @@ impl SequentialRead {
     /// fio cannot be started.
     pub fn start(&self, lab: &Lab) -> anyhow::Result<Process> {
         let file = lab.scratch("sequential-read.fio");
-        std::fs::write(&file, SEQUENTIAL_READ)?;
+        let jobs = self.paths.iter().enumerate();
+        let jobs = jobs.map(|(number, path)| format!("[reader{number}]\nfilename={}\n", path.display()));
+        std::fs::write(&file, format!("{SEQUENTIAL_READ}{}", jobs.collect::<String>()))?;
         let (engine, block, direct) = match self.how {
             InOrder::Direct => ("psync", "1m", "1"),
             InOrder::Large => ("psync", "1m", "0"),
@@ -165,9 +167,6 @@ impl SequentialRead {
         };
         let mut command = Command::new("fio");
         command.args(["--output-format=json", "--readonly"]).arg(&file);
-        for (number, path) in self.paths.iter().enumerate() {
-            command.arg(format!("--name=reader{number}")).arg(format!("--filename={}", path.display()));
-        }
         command.envs([("ENGINE", engine), ("BLOCK", block), ("DIRECT", direct)]).env("SIZE", self.size.to_string());
         Process::start(command.current_dir(lab.dir()), &lab.scratch("sequential.json")).context("cannot start fio")
     }
@@ -187,11 +186,14 @@ impl SequentialRead {
     pub fn finish(&self, process: &mut Process) -> anyhow::Result<Streamed> {
         let text = process.finish(Duration::from_secs(120))?;
         let json: Value = serde_json::from_str(&text[text.find('{').context("fio said nothing")?..])?;
-        // Jobs that begin on the command line are reported each.
         let jobs = json["jobs"].as_array().context("fio reports no jobs")?;
         let number = |word: &str| jobs.iter().map(|job| job["read"][word].as_u64().unwrap_or(0)).collect::<Vec<_>>();
         let (bytes, milliseconds) = (number("io_bytes").iter().sum(), number("runtime").into_iter().max());
-        ensure!(bytes == self.size * self.paths.len() as u64, "fio read {bytes} bytes only");
+        let errors: Vec<&Value> = jobs.iter().map(|job| &job["error"]).collect();
+        ensure!(
+            bytes == self.size * self.paths.len() as u64,
+            "fio read {bytes} bytes of {self:?}; errors by job {errors:?}"
+        );
         let seconds = milliseconds.unwrap_or(0).max(1) as f64 / 1000.0;
         Ok(Streamed { bytes, rate: bytes as f64 / seconds })
     }

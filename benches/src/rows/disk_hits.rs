@@ -23,7 +23,9 @@ pub(super) fn measure(lab: &Lab) -> anyhow::Result<Vec<Row>> {
     let (name, size) = lab.extent.pick(objects::MEDIUM, objects::HOT);
     let dir = lab.scratch("cache");
     let dir_words = dir.to_str().context("the scratch folder has an odd name")?;
-    let settings = ["--cache-dir", dir_words, "--cache-admit", "always", "--cache-size", "10GiB"];
+    // A segment is a 32nd of it, and one must be full.
+    let cache_size = lab.extent.pick("10GiB", "512MiB");
+    let settings = ["--cache-dir", dir_words, "--cache-admit", "always", "--cache-size", cache_size];
     fill(lab, &[&settings[..], &["--memory", "256MiB"]].concat(), name, size)?;
     // So little memory that next to nothing is answered from it.
     let mount = lab.mount(BUCKET, &[&settings[..], &["--memory", "4MiB"]].concat())?;
