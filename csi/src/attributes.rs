@@ -14,7 +14,7 @@ use crate::volume::Volume;
 pub struct Policy {
     /// `file://` and `mem:` are places too; for tests.
     pub local: bool,
-    /// Attributes that an inline volume may have besides [`INLINE`].
+    /// Attributes that an inline volume may have besides those that are always allowed.
     pub inline: Vec<String>,
     /// Settings of volumes that say nothing else, such as `memory`.
     pub defaults: BTreeMap<String, String>,
