@@ -37,6 +37,6 @@ pub use mount::{LogFormat, LogOptions, MountConfig, MountOptions};
 pub use prefetch::PrefetchConfig;
 pub use resolve::Surroundings;
 pub use secret::Secret;
-pub use setting::{ALIASES, Cloud, Group, Kind, SETTINGS, Setting};
+pub use setting::{ALIASES, Cloud, Group, Kind, SETTINGS, Setting, parse_switch};
 pub use source::Source;
 pub use store::{AwsCredential, AzureCredential, Limits, Location, StoreConfig};

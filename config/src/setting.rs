@@ -503,7 +503,7 @@ impl Setting {
 }
 
 /// `true`, `yes`, `on`, `1` or their opposites.
-pub(crate) fn parse_switch(text: &str) -> Option<bool> {
+pub fn parse_switch(text: &str) -> Option<bool> {
     match text {
         "true" | "yes" | "on" | "1" => Some(true),
         "false" | "no" | "off" | "0" => Some(false),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use rfuse_config::{Location, ParsedUrl, SETTINGS, Setting, nearest};
+use rfuse_config::{Location, ParsedUrl, SETTINGS, Setting, nearest, parse_switch};
 
 use crate::fault::Fault;
 use crate::mount_flags::{MountFlags, may_choose};
@@ -18,6 +18,10 @@ pub struct Policy {
     pub inline: Vec<String>,
     /// Settings of volumes that say nothing else, such as `memory`.
     pub defaults: BTreeMap<String, String>,
+    /// The node's cache folder, as a volume may name it besides `node`; none where there is none.
+    pub cache: Option<String>,
+    /// Volumes that do not name a cache folder have a share in the node's.
+    pub cache_for_all: bool,
 }
 
 /// What an inline volume may ask for: whoever may make a pod may write it, so nothing that reaches past the
@@ -61,7 +65,7 @@ pub(crate) struct Described {
 }
 
 /// Attributes of blob.csi.azure.com that change nothing here, and why.
-const EMPTY: [(&str, &str); 24] = [
+const EMPTY: [(&str, &str); 23] = [
     ("protocol", "one protocol serves all"),
     ("useadls", "both kinds of account are read through the Blob endpoint"),
     ("ishnsenabled", "both kinds of account are read through the Blob endpoint"),
@@ -81,7 +85,6 @@ const EMPTY: [(&str, &str); 24] = [
     ("azurestorageaadendpoint", "workload identity takes it from its environment"),
     ("mountpermissions", "fileMode and dirMode rule permissions"),
     ("fsgroupchangepolicy", "the group comes with the mount; nothing is changed file by file"),
-    ("cachedir", "the disk cache is not offered to pods yet; memory bounds the cache"),
     ("cachesize", "the disk cache is not offered to pods yet; memory bounds the cache"),
     ("profile", "there are no profiles yet; every setting can be given"),
     ("plan", "plans are not read from attributes yet"),
@@ -120,6 +123,7 @@ pub(crate) fn describe(asked: &Asked<'_>, policy: &Policy) -> Result<Described, 
         return Err(Fault::invalid(format!("mountOptions: {unknown} is not known")));
     }
     notes.extend(flags.notes.iter().map(|note| format!("mountOptions: {note}")));
+    let disk_cache = disk_cache(given.remove("cachedir").as_deref(), policy, &mut notes)?;
     let place = place(&mut given, flags.container.as_deref(), asked.credential, policy)?;
     let mut settings = flags.settings;
     if let Some(endpoint) = place.endpoint {
@@ -142,21 +146,50 @@ pub(crate) fn describe(asked: &Asked<'_>, policy: &Policy) -> Result<Described, 
         let number =
             group.parse::<u32>().map_err(|_| Fault::invalid(format!("the mount group {group} is no number")))?;
         settings.insert("gid".to_owned(), number.to_string());
-        settings.entry("file-mode".to_owned()).or_insert_with(|| "0440".to_owned());
-        settings.entry("dir-mode".to_owned()).or_insert_with(|| "0550".to_owned());
+    }
+    let mut said = |name: &str| settings.remove(name).and_then(|word| parse_switch(&word));
+    let read_only = asked.read_only || flags.read_only || said("read-only") == Some(true);
+    let allow_exec = !flags.no_exec && said("allow-exec") != Some(false);
+    if let Some((file, dir)) = modes(read_only, group.is_some()) {
+        settings.entry("file-mode".to_owned()).or_insert_with(|| file.to_owned());
+        settings.entry("dir-mode".to_owned()).or_insert_with(|| dir.to_owned());
     }
     // Not those of the process that serves, who is nobody in the pod's eyes.
     for owner in ["uid", "gid"] {
         settings.entry(owner.to_owned()).or_insert_with(|| "0".to_owned());
     }
-    if !asked.read_only && !flags.read_only {
-        notes.push(
-            "its access mode allows writing; rfuse mounts it read-only, as it does every volume today".to_owned(),
-        );
-    }
-    let volume =
-        Volume { url: place.url, settings, read_only: asked.read_only || flags.read_only, allow_exec: !flags.no_exec };
+    let volume = Volume { url: place.url, settings, read_only, allow_exec, disk_cache };
     Ok(Described { volume, notes })
+}
+
+/// Whether a volume has a share in the node's cache folder. It names that folder and no other: which folders of a
+/// node may be written in is for its administrator to say.
+fn disk_cache(said: Option<&str>, policy: &Policy, notes: &mut Vec<String>) -> Result<bool, Fault> {
+    match (said, &policy.cache) {
+        (None | Some(""), folder) => Ok(folder.is_some() && policy.cache_for_all),
+        (Some("none"), _) => Ok(false),
+        (Some("node"), Some(_)) => Ok(true),
+        (Some(path), Some(folder)) if path.trim_end_matches('/') == folder.trim_end_matches('/') => Ok(true),
+        (Some(path), Some(folder)) => Err(Fault::invalid(format!(
+            "attribute cacheDir = {path:?}: the nodes have the cache folder {folder}; write that, node or none"
+        ))),
+        (Some(_), None) => {
+            notes.push("attribute cacheDir: the nodes have no cache folder (mounts.cache.path of the chart); memory is the cache".to_owned());
+            Ok(false)
+        }
+    }
+}
+
+/// Permission bits of files and folders where the volume says none and those of `rfuse` do not fit. Who may have a
+/// volume is for Kubernetes to say: its pods may do what its access mode allows, whoever they run as, unless a
+/// group was asked for.
+fn modes(read_only: bool, for_a_group: bool) -> Option<(&'static str, &'static str)> {
+    match (read_only, for_a_group) {
+        (true, false) => None,
+        (true, true) => Some(("0440", "0550")),
+        (false, false) => Some(("0666", "0777")),
+        (false, true) => Some(("0660", "0770")),
+    }
 }
 
 /// Attributes by their names in small letters; Kubernetes' own are left out.
@@ -328,6 +361,59 @@ mod tests {
     }
 
     #[test]
+    fn what_may_be_written_is_open_to_its_pods_and_what_may_not_is_read_only_by_any_word() {
+        let written = |pairs: &[(&str, &str)], group| {
+            let attributes = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            let credential = Credential::default();
+            let asked = Asked {
+                attributes: &attributes,
+                flags: &[],
+                read_only: false,
+                group,
+                credential: &credential,
+                inline: false,
+            };
+            describe(&asked, &Policy::default()).unwrap().volume
+        };
+        let volume = written(&[("url", "s3://b")], None);
+        assert!(!volume.read_only && volume.allow_exec);
+        assert_eq!((volume.settings["file-mode"].as_str(), volume.settings["dir-mode"].as_str()), ("0666", "0777"));
+        let volume = written(&[("url", "s3://b"), ("fileMode", "0640")], Some("7"));
+        assert_eq!((volume.settings["file-mode"].as_str(), volume.settings["dir-mode"].as_str()), ("0640", "0770"));
+        let volume = written(&[("url", "s3://b"), ("readOnly", "yes"), ("allowExec", "no")], None);
+        assert!(volume.read_only && !volume.allow_exec);
+        assert!(!volume.settings.contains_key("read-only") && !volume.settings.contains_key("file-mode"));
+    }
+
+    #[test]
+    fn a_volume_shares_the_cache_folder_of_its_node_and_names_no_other() {
+        let of = |said: &[(&str, &str)], policy: &Policy| {
+            let mut attributes = HashMap::from([("url".to_owned(), "s3://b".to_owned())]);
+            attributes.extend(said.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+            let credential = Credential::default();
+            let asked = Asked {
+                attributes: &attributes,
+                flags: &[],
+                read_only: true,
+                group: None,
+                credential: &credential,
+                inline: false,
+            };
+            describe(&asked, policy).map(|described| (described.volume.disk_cache, described.notes.len()))
+        };
+        let none = Policy::default();
+        let some = Policy { cache: Some("/mnt/nvme/rfuse".into()), ..Policy::default() };
+        let all = Policy { cache_for_all: true, ..some.clone() };
+        assert_eq!(of(&[], &none).unwrap(), (false, 0));
+        assert_eq!(of(&[("cacheDir", "node")], &none).unwrap(), (false, 1), "memory is cache enough");
+        assert_eq!(of(&[], &some).unwrap(), (false, 0));
+        assert_eq!(of(&[("cacheDir", "/mnt/nvme/rfuse/")], &some).unwrap(), (true, 0));
+        assert_eq!(of(&[], &all).unwrap(), (true, 0));
+        assert_eq!(of(&[("cacheDir", "none")], &all).unwrap(), (false, 0));
+        assert!(of(&[("cacheDir", "/etc")], &all).unwrap_err().to_string().contains("/mnt/nvme/rfuse"));
+    }
+
+    #[test]
     fn two_spellings_with_two_values_are_refused_and_with_one_are_not() {
         assert!(plain(&[("url", "s3://a"), ("URL", "s3://b")]).unwrap_err().to_string().contains("twice"));
         assert!(plain(&[("url", "s3://a"), ("URL", "s3://a")]).is_ok());
@@ -400,7 +486,7 @@ mod tests {
             inline: false,
         };
         let settings = describe(&asked, &Policy::default()).unwrap().volume.settings;
-        assert_eq!((settings["gid"].as_str(), settings["dir-mode"].as_str()), ("2000", "0550"));
+        assert_eq!((settings["gid"].as_str(), settings["dir-mode"].as_str()), ("2000", "0770"));
         assert!(describe(&Asked { group: Some("staff"), ..asked }, &Policy::default()).is_err());
     }
 

@@ -11,7 +11,8 @@ use rfuse_host::handover;
 use crate::fault::Fault;
 use crate::service::words::{Renewal, Request, Response, Status};
 
-/// Starting a volume tries its store, which takes 25 s where nobody answers; the kubelet gives up after 120 s.
+/// Starting a volume tries its store, which takes 25 s where nobody answers; letting one go stores what was written,
+/// which is bounded by 65 s. The kubelet gives up after 120 s.
 const LIMIT: Duration = Duration::from_secs(75);
 const PING_LIMIT: Duration = Duration::from_secs(3);
 
@@ -19,6 +20,15 @@ const PING_LIMIT: Duration = Duration::from_secs(3);
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     socket: PathBuf,
+}
+
+/// How a volume left.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Farewell {
+    /// All that was written is stored.
+    Clean,
+    /// Some is not, and lies in this folder of the mount service.
+    Unfinished(String),
 }
 
 impl Client {
@@ -37,14 +47,37 @@ impl Client {
         }
     }
 
-    /// Has it serve what came with `request`, which is a `Start` or `Stop`.
+    /// Has it serve what came with `request`, which is a `Start`.
     ///
     /// # Errors
     /// Why not.
-    pub(crate) fn command(&self, request: &Request, descriptors: &[OwnedFd]) -> Result<(), Fault> {
+    pub(crate) fn start(&self, request: &Request, descriptors: &[OwnedFd]) -> Result<(), Fault> {
         match self.ask(request, descriptors, LIMIT)? {
             Response::Done => Ok(()),
             Response::Refused(refusal) => Err(refusal.into()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Has it let volume `id` go.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` when the service does not answer.
+    pub(crate) fn stop(&self, id: &str) -> Result<Farewell, Fault> {
+        match self.ask(&Request::Stop { id: id.to_owned() }, &[], LIMIT)? {
+            Response::Done => Ok(Farewell::Clean),
+            Response::Unfinished { spool } => Ok(Farewell::Unfinished(spool)),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// How many volumes that left this node have left files that are not stored.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` when the service does not answer.
+    pub(crate) fn abandoned(&self) -> Result<usize, Fault> {
+        match self.ask(&Request::Abandoned, &[], PING_LIMIT)? {
+            Response::Abandoned(count) => Ok(count),
             other => Err(unexpected(&other)),
         }
     }

@@ -7,9 +7,11 @@
 mod attributes;
 mod client;
 mod controller;
+mod events;
 mod fault;
 mod guard;
 mod identity;
+mod moment;
 mod mount_flags;
 mod mountpoint;
 mod node;

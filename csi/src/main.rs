@@ -83,6 +83,12 @@ struct PolicyArguments {
     /// Settings that inline volumes may choose besides the harmless ones
     #[arg(long = "inline", value_name = "SETTING")]
     inline: Vec<String>,
+    /// The node's cache folder, as volumes may name it besides `node`
+    #[arg(long, value_name = "FOLDER")]
+    cache: Option<String>,
+    /// Volumes that do not name a cache folder have a share in the node's
+    #[arg(long, requires = "cache")]
+    cache_for_all: bool,
     /// Let volumes be folders of the node; for tests
     #[arg(long, hide = true)]
     allow_local: bool,
@@ -99,6 +105,21 @@ struct ServiceArguments {
     /// First of the users that the processes run as; without it they run as this one
     #[arg(long)]
     first_user: Option<u32>,
+    /// Folder below which each volume that can be written has its spool; without it none can
+    #[arg(long)]
+    spool: Option<PathBuf>,
+    /// Cache folder that volumes may share
+    #[arg(long)]
+    cache: Option<PathBuf>,
+    /// Bytes of the cache folder at most
+    #[arg(long, default_value = "10GiB", value_parser = size, requires = "cache")]
+    cache_size: String,
+}
+
+/// A size as the setting `cache-size` has it.
+fn size(text: &str) -> Result<String, String> {
+    let setting = rfuse_config::Setting::named("cache-size").ok_or("there is no setting cache-size")?;
+    setting.check(text).map(|()| text.to_owned())
 }
 
 fn main() -> ExitCode {
@@ -152,6 +173,12 @@ fn run(cli: Cli) -> anyhow::Result<()> {
                 if let Some(user) = arguments.first_user {
                     worker.args(["--first-user", &user.to_string()]);
                 }
+                if let Some(spool) = &arguments.spool {
+                    worker.arg("--spool").arg(spool);
+                }
+                if let Some(cache) = &arguments.cache {
+                    worker.arg("--cache").arg(cache).args(["--cache-size", &arguments.cache_size]);
+                }
                 worker
             })?)
         }
@@ -160,8 +187,16 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             let keeper = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)
                 .ok()
                 .map(std::os::unix::net::UnixStream::from);
-            let options =
-                service::Options { socket: arguments.socket, rfuse: arguments.rfuse, first_user: arguments.first_user };
+            let size = arguments.cache_size;
+            let options = service::Options {
+                socket: arguments.socket,
+                rfuse: arguments.rfuse,
+                first_user: arguments.first_user,
+                places: service::Places {
+                    spool: arguments.spool,
+                    cache: arguments.cache.map(|dir| service::Cache { dir, size }),
+                },
+            };
             Ok(service::work(&options, keeper)?)
         }
     }
@@ -216,6 +251,8 @@ impl PolicyArguments {
         });
         Ok(server::VolumePolicy {
             local: self.allow_local,
+            cache: self.cache,
+            cache_for_all: self.cache_for_all,
             inline: self.inline,
             defaults: defaults.collect::<anyhow::Result<_>>()?,
         })

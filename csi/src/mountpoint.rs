@@ -17,6 +17,8 @@ use rustix::fs::{Mode, OFlags, StatVfs};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags};
 
+use crate::volume::Volume;
+
 /// How long a path may take to answer.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -35,17 +37,18 @@ pub(crate) fn open_devices(count: usize) -> io::Result<Vec<OwnedFd>> {
         .collect()
 }
 
-/// Mounts a FUSE file system that `device` will serve on `target`. Until it is served, whoever looks waits.
+/// Mounts `volume`, which `device` will serve, on `target`. Until it is served, whoever looks waits.
 ///
 /// # Errors
 /// What the kernel says.
-pub(crate) fn mount_fuse(target: &Path, source: &str, device: &OwnedFd, no_exec: bool) -> io::Result<()> {
-    let mut flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::RDONLY;
-    flags.set(MountFlags::NOEXEC, no_exec);
+pub(crate) fn mount_fuse(target: &Path, volume: &Volume, device: &OwnedFd) -> io::Result<()> {
+    let mut flags = MountFlags::NOSUID | MountFlags::NODEV;
+    flags.set(MountFlags::RDONLY, volume.read_only);
+    flags.set(MountFlags::NOEXEC, !volume.allow_exec);
     let fd = device.as_raw_fd();
     let data = format!("fd={fd},rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions");
     let data = std::ffi::CString::new(data)?;
-    rustix::mount::mount(source, target, "fuse.rfuse", flags, &*data)
+    rustix::mount::mount(volume.url.as_str(), target, "fuse.rfuse", flags, &*data)
         .map_err(|errno| explain("mount on", target, errno))
 }
 

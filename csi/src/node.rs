@@ -6,6 +6,7 @@
 pub(crate) mod capability;
 mod publish;
 mod repair;
+mod restarts;
 mod stage;
 mod stats;
 
@@ -16,10 +17,12 @@ use tonic::{Request, Response, Status};
 
 use crate::attributes::Policy;
 use crate::client::Client;
+use crate::events::Events;
 use crate::fault::Fault;
 use crate::guard::Guards;
 use crate::proto::csi;
 use crate::record::Records;
+use restarts::Restarts;
 use stats::Figures;
 
 /// The node service.
@@ -39,17 +42,18 @@ pub(crate) struct Parts {
     /// Workers of a mount, the kernel's threads of conversation.
     pub(crate) workers: usize,
     pub(crate) figures: Figures,
+    pub(crate) restarts: Restarts,
+    pub(crate) events: Events,
 }
 
 impl Node {
-    /// A node called `id` that keeps its records below `state`.
+    /// A node called `id` that keeps its records below `state`; to be called in a runtime.
     ///
     /// # Errors
     /// When there is no room for records.
     pub(crate) fn open(id: String, state: &std::path::Path, client: Client, policy: Policy) -> std::io::Result<Self> {
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         let parts = Parts {
-            id,
             client,
             records: Records::open(state)?,
             guards: Guards::default(),
@@ -57,6 +61,9 @@ impl Node {
             // One descriptor less than a message can carry: the keeper's message has a socket as well.
             workers: cpus.min(rfuse_host::handover::DESCRIPTORS_MAX - 1),
             figures: Figures::default(),
+            restarts: Restarts::default(),
+            events: Events::open(&id),
+            id,
         };
         Ok(Self { parts: Arc::new(parts) })
     }

@@ -26,6 +26,9 @@ pub(crate) struct Record {
     pub(crate) inline: bool,
     /// Names of the secrets it was mounted with, so that one knows whether it needs any.
     pub(crate) secrets: Vec<String>,
+    /// What a person should know about its description.
+    #[serde(default)]
+    pub(crate) notes: Vec<String>,
     /// Where it is bound to, and whether read-only.
     pub(crate) targets: BTreeMap<PathBuf, bool>,
 }
@@ -99,10 +102,17 @@ mod tests {
         Record {
             id: id.into(),
             mount: "/x".into(),
-            volume: Volume { url: "mem:".into(), settings: BTreeMap::new(), read_only: true, allow_exec: true },
+            volume: Volume {
+                url: "mem:".into(),
+                settings: BTreeMap::new(),
+                read_only: true,
+                allow_exec: true,
+                disk_cache: false,
+            },
             access_mode: 1,
             inline: false,
             secrets: vec!["sas".into()],
+            notes: vec!["attribute plan: none".into()],
             targets: BTreeMap::from([("/y".into(), true)]),
         }
     }

@@ -8,6 +8,7 @@
 
 mod channel;
 mod keeper;
+mod places;
 mod process;
 mod supervised;
 pub(crate) mod words;
@@ -16,6 +17,7 @@ mod worker;
 use std::path::PathBuf;
 
 pub use keeper::{leave_when_idle, run as keep};
+pub use places::{Cache, Places};
 pub use worker::run as work;
 
 /// How the mount service is run.
@@ -25,8 +27,11 @@ pub struct Options {
     pub socket: PathBuf,
     /// The `rfuse` program.
     pub rfuse: PathBuf,
-    /// The first of the users that the processes run as, one each; none keeps the service's own.
+    /// The first of the users that the processes run as: that of all that share the cache folder; those after it
+    /// are one each for the others. None keeps the service's own.
     pub first_user: Option<u32>,
+    /// Folders of the node that they may write in.
+    pub places: Places,
 }
 
 /// Volumes at most; the next is refused.

@@ -15,6 +15,9 @@ pub(crate) struct Volume {
     pub(crate) read_only: bool,
     /// Programs on it may run.
     pub(crate) allow_exec: bool,
+    /// It has a share in the node's cache folder.
+    #[serde(default)]
+    pub(crate) disk_cache: bool,
 }
 
 impl Volume {
@@ -35,9 +38,11 @@ impl Volume {
         if self.read_only != other.read_only {
             return said("read-only", word(self.read_only), word(other.read_only));
         }
-        (self.allow_exec != other.allow_exec)
-            .then(|| said("exec", word(self.allow_exec), word(other.allow_exec)))
-            .flatten()
+        if self.allow_exec != other.allow_exec {
+            return said("exec", word(self.allow_exec), word(other.allow_exec));
+        }
+        // Where its bytes are remembered is the node's business and changes nothing for its readers.
+        None
     }
 }
 
@@ -52,6 +57,7 @@ mod tests {
             settings: BTreeMap::from([("block-size".into(), size.into())]),
             read_only: true,
             allow_exec: true,
+            disk_cache: false,
         };
         assert_eq!(volume("4KiB").difference(&volume("4KiB")), None);
         let text = volume("4KiB").difference(&volume("8KiB")).unwrap();

@@ -112,7 +112,8 @@ fn respond(path: &str, client: Option<&Client>) -> (StatusCode, String) {
         },
         ("/metrics", client) => {
             let volumes = client.map(|client| client.list(true).unwrap_or_default()).unwrap_or_default();
-            (StatusCode::OK, CALLS.text() + &volumes_text(&volumes))
+            let abandoned = client.and_then(|client| client.abandoned().ok());
+            (StatusCode::OK, CALLS.text() + &volumes_text(&volumes) + &abandoned.map_or(String::new(), abandoned_text))
         }
         _ => (StatusCode::NOT_FOUND, "there are /healthz, /readyz and /metrics\n".to_owned()),
     }
@@ -157,6 +158,13 @@ fn volumes_text(volumes: &[Status]) -> String {
         }
     }
     text
+}
+
+fn abandoned_text(count: usize) -> String {
+    format!(
+        "# HELP rfuse_csi_unfinished_volumes Volumes that left this node and left files on it that are not stored.\n\
+         # TYPE rfuse_csi_unfinished_volumes gauge\nrfuse_csi_unfinished_volumes {count}\n"
+    )
 }
 
 /// A sample with one label more.

@@ -118,6 +118,12 @@ impl Spool {
         Ok(SpoolFile { stem, data, journal, keeps, taken, room, own: None })
     }
 
+    /// Takes the directory of this process away, if nothing is in it and in its neighbour for what was given up.
+    pub(crate) fn leave(&self) {
+        lock(&self.own).take();
+        let _ = std::fs::remove_dir(self.root.join(KEPT));
+    }
+
     fn own(&self) -> io::Result<Arc<Own>> {
         if let Some(own) = &*lock(&self.own) {
             return Ok(Arc::clone(own));
@@ -328,8 +334,10 @@ mod tests {
         let spool = Spool::new(root.path().join("spool"), 1 << 20, "mem:");
         let (kept, dropped) = (spool.create(head()).unwrap(), spool.create(head()).unwrap());
         let (path, gone) = (kept.keep(), dropped.path());
-        drop((kept, dropped, spool));
+        drop((kept, dropped));
+        spool.leave();
         assert!(path.exists() && !gone.exists());
+        assert_eq!(std::fs::read_dir(root.path().join("spool")).unwrap().count(), 1, "what was given up");
         let empty = Spool::new(root.path().join("other"), 1 << 20, "mem:");
         drop(empty.create(head()).unwrap());
         drop(empty);

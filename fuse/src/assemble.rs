@@ -18,7 +18,7 @@ use rfuse_fuse::trace::Tracing;
 use rfuse_store::{CredentialControl, Histogram, ListRequest, Opened, StoreError, Urgency};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::planning;
+use crate::{planning, unfinished};
 
 /// Why there is no mount.
 #[derive(Debug, thiserror::Error)]
@@ -120,6 +120,9 @@ pub(crate) fn assemble(config: MountConfig, dir: &Path, runtime: &Runtime) -> Re
     rooms.with(session, config, mount)
 }
 
+/// Time for files that a process before this one left unfinished, while whoever mounts waits.
+const BEFORE_THE_FIRST: Duration = Duration::from_secs(20);
+
 /// A mount that somebody else made, by its descriptors.
 pub(crate) struct Handed {
     pub(crate) mounted: Device,
@@ -144,6 +147,8 @@ pub(crate) fn adopt(config: MountConfig, handed: Handed, runtime: &Runtime) -> R
     let Handed { mounted, others, resumed, dir } = handed;
     if resumed.is_some() {
         rooms.files.follow_another_process();
+    } else {
+        unfinished::store(runtime, &rooms.files, &config, BEFORE_THE_FIRST);
     }
     let session = Session::adopt(mounted, others, resumed, &rooms.adapter, &session_config(&config))?;
     rooms.with(session, config, Mount { target: dir, entry: None })

@@ -22,7 +22,7 @@ use tokio::sync::Notify;
 use crate::assemble::{self, Handed, Parts};
 use crate::outcome::{Exit, Failure};
 use crate::settings::{Said, gather};
-use crate::{admin, process, serve, telemetry};
+use crate::{admin, process, serve, telemetry, unfinished};
 
 /// Secrets that are kept as files, because a file can change: their name, and the setting that names the file.
 const FILES: [(&str, &str); 2] = [("sas", "sas-file"), ("aws-credentials", "aws-credentials-file")];
@@ -60,7 +60,6 @@ fn begin(stream: &UnixStream, serve: &Serve, descriptors: Vec<OwnedFd>) -> Resul
     let Some(mounted) = devices.next() else {
         return Err(Failure::new(Exit::Usage, "mount", "no descriptor was handed over", "report this as a bug"));
     };
-    serve::look_at_spool(&config);
     let runtime = assemble::runtime()?;
     let resumed =
         serve.resume.map(|said| Agreement { minor: said.minor, flags: said.flags, read_ahead: said.read_ahead });
@@ -77,6 +76,10 @@ fn begin(stream: &UnixStream, serve: &Serve, descriptors: Vec<OwnedFd>) -> Resul
     }
     assembled.session.wait();
     serve::drain(&runtime, &assembled.parts);
+    // Of a process that died and was followed by this one.
+    let Parts { files, config, .. } = &assembled.parts;
+    unfinished::store(&runtime, files, config, config.mount.drain_timeout);
+    files.leave_spool();
     tracing::info!("unmounted");
     let _ = handover::send(stream, &Answer::Unmounted, &[]);
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));

@@ -18,6 +18,7 @@ mod screen;
 mod serve;
 mod settings;
 mod telemetry;
+mod unfinished;
 
 use std::process::ExitCode;
 

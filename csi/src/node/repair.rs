@@ -6,19 +6,26 @@
 use rfuse_host::mount_table::MountEntry;
 
 use super::Parts;
+use crate::events::{Pod, Reason};
 use crate::fault::Fault;
+use crate::moment::{now, timestamp};
 use crate::mountpoint;
 use crate::record::Record;
 use crate::secrets::Credential;
-use crate::service::words::Request;
+use crate::service::words::{Request, Status};
 
 impl Parts {
     /// Whether the mount of `record` is there and somebody serves it, now or as soon as its process is back.
     pub(super) fn is_served(&self, record: &Record) -> Result<bool, Fault> {
+        Ok(self.served(record)?.is_some())
+    }
+
+    /// How the process of `record` is, if its mount is there.
+    pub(super) fn served(&self, record: &Record) -> Result<Option<Status>, Fault> {
         if mountpoint::mounted(&record.mount)?.is_none() {
-            return Ok(false);
+            return Ok(None);
         }
-        Ok(self.client.status(&record.id)?.is_some())
+        self.client.status(&record.id)
     }
 
     /// Mounts a dead volume anew and binds it again wherever it was bound. Pods that run see the new mount if
@@ -32,7 +39,7 @@ impl Parts {
             )));
         }
         tracing::warn!(volume = record.id, "nobody serves this mount any more; mounting it anew");
-        let _ = self.client.command(&Request::Stop { id: record.id.clone() }, &[]);
+        let _ = self.client.stop(&record.id);
         mountpoint::unmount_all(&record.mount)?;
         self.mount(record, credential)?;
         for (target, read_only) in &record.targets {
@@ -46,65 +53,58 @@ impl Parts {
         Ok(())
     }
 
-    /// Has the running mount use the secrets that came with this call, if any did.
+    /// Has the running mount use the secrets that came with this call, if any did, and tells `pod` when what is in
+    /// use ends.
     ///
     /// # Errors
     /// `UNAUTHENTICATED` when the store does not accept them, or when what is in use has expired.
-    pub(super) fn renew(&self, record: &Record, credential: &Credential) -> Result<(), Fault> {
-        if credential.secrets.is_empty() {
-            return Ok(());
-        }
-        let request = Request::Renew { id: record.id.clone(), secrets: credential.secrets.clone() };
+    pub(super) fn renew(&self, record: &Record, credential: &Credential, pod: Option<&Pod>) -> Result<(), Fault> {
+        let id = record.id.clone();
+        let (request, help) = match credential.secrets.is_empty() {
+            false => (Request::Renew { id, secrets: credential.secrets.clone() }, RENEW),
+            // What was staged with it stays as it is, but it may end.
+            true if record.secrets.iter().any(|name| name == "sas") => (Request::Credential { id }, REPLACE),
+            true => return Ok(()),
+        };
         let renewal = self.client.renew(&request)?;
+        let url = &record.volume.url;
         if renewal.swapped {
             tracing::info!(volume = record.id, "new credential tested and in use");
+            self.events.say(
+                pod,
+                Reason::CredentialRenewed,
+                format!("the new credential of {url} is tested and in use"),
+            );
         }
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |age| age.as_secs());
-        match renewal.expires {
-            Some(expires) if expires <= now => Err(Fault::unauthenticated(format!(
-                "the credential of {} has expired ({}); put a new one into the Secret that nodePublishSecretRef names, \
-                 and the running mount takes it within two minutes",
-                record.volume.url,
-                timestamp(expires),
-            ))),
-            _ => Ok(()),
+        let Some(expires) = renewal.expires else { return Ok(()) };
+        let when = timestamp(expires);
+        match expires.checked_sub(now()) {
+            None | Some(0) => {
+                let text = format!("the credential of {url} has expired ({when}); {help}");
+                self.events.say(pod, Reason::CredentialExpired, text.clone());
+                Err(Fault::unauthenticated(text))
+            }
+            Some(left) if left < SOON => {
+                self.events.say(
+                    pod,
+                    Reason::CredentialExpiring,
+                    format!("the credential of {url} ends at {when}; {help}"),
+                );
+                Ok(())
+            }
+            Some(_) => Ok(()),
         }
     }
 }
+
+/// A credential that ends within this many seconds, a day, is worth a word.
+const SOON: u64 = 86_400;
+const RENEW: &str = "put a new one into the Secret that nodePublishSecretRef names, and the running mount takes it \
+                     within two minutes";
+const REPLACE: &str = "the PersistentVolume has no nodePublishSecretRef, by which a running mount is given a new one: \
+                       put it into the Secret that nodeStageSecretRef names and delete the volume's pods on this node";
 
 /// Whether two entries of the mount table are of one FUSE connection.
 pub(super) fn is_same_mount(one: &MountEntry, other: &MountEntry) -> bool {
     (one.major, one.minor) == (other.major, other.minor)
-}
-
-/// Seconds since 1970 as a date and time of day, UTC.
-pub(super) fn timestamp(seconds: u64) -> String {
-    let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    let (year, month, day) = date(days);
-    format!("{year:04}-{month:02}-{day:02} {:02}:{:02} UTC", rest / 3600, rest % 3600 / 60)
-}
-
-/// The civil date of a day counted from 1970-01-01, in eras of 400 years that begin in March.
-fn date(days: u64) -> (u64, u64, u64) {
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let (month, year) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    (year_of_era + era * 400 + year, month, day)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::timestamp;
-
-    #[test]
-    fn moments_are_written_as_people_do() {
-        assert_eq!(timestamp(0), "1970-01-01 00:00 UTC");
-        assert_eq!(timestamp(951_782_400), "2000-02-29 00:00 UTC");
-        assert_eq!(timestamp(1_795_634_733), "2026-11-25 19:25 UTC");
-        assert_eq!(timestamp(4_102_444_799), "2099-12-31 23:59 UTC");
-    }
 }

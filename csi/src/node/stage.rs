@@ -8,12 +8,13 @@ use rfuse_host::handover::Serve;
 use super::capability::Access;
 use super::{Parts, given, path};
 use crate::attributes::{Asked, describe};
+use crate::client::Farewell;
 use crate::fault::Fault;
 use crate::mountpoint;
 use crate::proto::csi;
 use crate::record::Record;
 use crate::secrets::Credential;
-use crate::service::words::Request;
+use crate::service::words::{Needs, Request};
 
 impl Parts {
     pub(super) fn stage(&self, request: csi::NodeStageVolumeRequest) -> Result<csi::NodeStageVolumeResponse, Fault> {
@@ -47,7 +48,8 @@ impl Parts {
         // The kubelet stages live volumes again when it was restarted.
         let mut record = Record { targets: known.targets, ..wanted };
         if self.is_served(&record)? {
-            self.renew(&record, &credential)?;
+            // Which pods to tell is known when they are published.
+            self.renew(&record, &credential, None)?;
         } else {
             self.repair(&mut record, &credential)?;
         }
@@ -79,15 +81,22 @@ impl Parts {
         Ok(csi::NodeUnstageVolumeResponse {})
     }
 
-    /// Has the mount service let a volume go. Without the service there is nothing to let go.
+    /// Has the mount service let a volume go, which takes as long as what was written takes to be stored, and is
+    /// bounded there. Without the service there is nothing to let go.
     pub(super) fn let_go(&self, id: &str) -> Result<(), Fault> {
-        match self.client.command(&Request::Stop { id: id.to_owned() }, &[]) {
+        match self.client.stop(id) {
+            Ok(Farewell::Clean) => {}
+            Ok(Farewell::Unfinished(spool)) => tracing::error!(
+                volume = id,
+                "files that were written are not stored; they stay on this node, in {spool} of rfuse-csi-mounts, and \
+                 are stored when the volume comes back to it"
+            ),
             Err(fault) if fault.code() == tonic::Code::Unavailable => {
                 tracing::warn!(volume = id, %fault, "unmounted; the mount service will notice");
-                Ok(())
             }
-            outcome => outcome,
+            Err(fault) => return Err(fault),
         }
+        Ok(())
     }
 
     /// What is to be mounted on `mount` for volume `id`.
@@ -121,6 +130,7 @@ impl Parts {
             access_mode: access.mode.into(),
             inline,
             secrets: credential.secrets.keys().cloned().collect(),
+            notes: described.notes,
             targets: BTreeMap::new(),
         })
     }
@@ -130,21 +140,24 @@ impl Parts {
         let Record { id, mount, volume, .. } = record;
         mountpoint::make_directory(mount)?;
         let devices = mountpoint::open_devices(self.workers)?;
-        mountpoint::mount_fuse(mount, &volume.url, &devices[0], !volume.allow_exec)?;
+        mountpoint::mount_fuse(mount, volume, &devices[0])?;
+        let mut settings = volume.settings.clone();
+        settings.insert("read-only".to_owned(), volume.read_only.to_string());
         let serve = Serve {
             url: volume.url.clone(),
             dir: mount.display().to_string(),
-            settings: volume.settings.clone(),
+            settings,
             secrets: credential.secrets.clone(),
             resume: None,
         };
-        let start = Request::Start { id: id.clone(), serve: Box::new(serve) };
-        let begun = self.client.command(&start, &devices).and_then(|()| Ok(self.records.put(record)?));
+        let needs = Needs { spool: !volume.read_only, cache: volume.disk_cache };
+        let start = Request::Start { id: id.clone(), serve: Box::new(serve), needs };
+        let begun = self.client.start(&start, &devices).and_then(|()| Ok(self.records.put(record)?));
         begun.inspect_err(|_| {
             if let Err(error) = mountpoint::unmount_all(mount) {
                 tracing::error!(volume = id, %error, "a mount that is not served stays behind");
             }
-            let _ = self.client.command(&Request::Stop { id: id.clone() }, &[]);
+            let _ = self.client.stop(id);
         })
     }
 }

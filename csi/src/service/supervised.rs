@@ -28,6 +28,8 @@ const PAUSES: [Duration; 4] =
     [Duration::from_millis(100), Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(5)];
 /// An unmounted volume's process ends by itself; after this it is ended.
 const FAREWELL: Duration = Duration::from_secs(5);
+/// The same for one that may have to store what was written; the kubelet gives up after two minutes.
+const FAREWELL_OF_WRITERS: Duration = Duration::from_secs(65);
 
 /// What is needed to serve a volume, and to serve it again.
 #[derive(Debug)]
@@ -221,6 +223,17 @@ impl Supervised {
         }
     }
 
+    /// When the credential in use ends; nothing is known while no process serves.
+    ///
+    /// # Errors
+    /// When its process does not answer.
+    pub(super) fn credential(&self) -> Result<Renewal, Refusal> {
+        match self.lock_now().channel.clone() {
+            Some(channel) => self.asked(&channel, &Order::Ask(control::Request::Credential)),
+            None => Ok(Renewal::default()),
+        }
+    }
+
     /// Uses `secrets` from now on.
     ///
     /// # Errors
@@ -238,9 +251,14 @@ impl Supervised {
         }
         let order =
             if before == *secrets { Order::Ask(control::Request::Credential) } else { Order::Renew(secrets.clone()) };
-        match channel.order(&order, &[]) {
+        let renewal = self.asked(&channel, &order)?;
+        self.lock_order().secrets.clone_from(secrets);
+        Ok(renewal)
+    }
+
+    fn asked(&self, channel: &Channel, order: &Order) -> Result<Renewal, Refusal> {
+        match channel.order(order, &[]) {
             Ok(Answer::Reply(control::Reply::Credential(status))) => {
-                self.lock_order().secrets.clone_from(secrets);
                 Ok(Renewal { swapped: status.swapped, expires: status.expires })
             }
             Ok(Answer::Reply(control::Reply::Failed { why })) => Err(Refusal { exit: 4, ..self.refusal(&why) }),
@@ -287,9 +305,10 @@ impl Supervised {
     pub(super) fn leave(&self) {
         self.leaving.store(true, Ordering::SeqCst);
         self.changed.notify_all();
+        let farewell = if self.lock_order().settings.contains_key("spool") { FAREWELL_OF_WRITERS } else { FAREWELL };
         let now = self.lock_now();
         // One that never served has nothing to finish.
-        let patience = if now.channel.is_some() { FAREWELL } else { Duration::ZERO };
+        let patience = if now.channel.is_some() { farewell } else { Duration::ZERO };
         let waited = self.changed.wait_timeout_while(now, patience, |now| !now.over);
         let Ok((now, _)) = waited else { return };
         if let Some(pid) = now.pid.filter(|_| !now.over) {

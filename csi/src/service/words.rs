@@ -18,6 +18,8 @@ pub(crate) enum Request {
         id: String,
         /// What to serve.
         serve: Box<Serve>,
+        /// What it is to have of the node.
+        needs: Needs,
     },
     /// Use these secrets from now on, if they are others than before.
     Renew {
@@ -25,6 +27,11 @@ pub(crate) enum Request {
         id: String,
         /// As in [`Serve`].
         secrets: BTreeMap<String, Sealed>,
+    },
+    /// When the credential in use ends.
+    Credential {
+        /// The handle.
+        id: String,
     },
     /// How a volume is.
     Status {
@@ -36,11 +43,22 @@ pub(crate) enum Request {
         /// Whether the numbers are wanted, for which every process is asked.
         numbers: bool,
     },
-    /// Let a volume go that is unmounted, or was never mounted.
+    /// Let a volume go that is unmounted, or was never mounted; what was written is stored first.
     Stop {
         /// The handle.
         id: String,
     },
+    /// How many volumes that left this node have left files that are not stored.
+    Abandoned,
+}
+
+/// Folders of the node that a volume writes in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Needs {
+    /// A spool: the volume can be written.
+    pub(crate) spool: bool,
+    /// The cache folder.
+    pub(crate) cache: bool,
 }
 
 /// What the service answers.
@@ -49,7 +67,14 @@ pub(crate) enum Request {
 pub(crate) enum Response {
     /// It is done.
     Done,
-    /// To `Renew`.
+    /// To `Stop`: it is done, but files are not stored.
+    Unfinished {
+        /// The folder of the mount service that they lie in.
+        spool: String,
+    },
+    /// To `Abandoned`.
+    Abandoned(usize),
+    /// To `Renew` and `Credential`.
     Renewed(Renewal),
     /// To `Status` and `List`; the former has one or none.
     Volumes(Vec<Status>),

@@ -15,8 +15,9 @@ use std::time::Duration;
 use rfuse_host::handover::{self, DESCRIPTORS_MAX, Refusal, Serve};
 
 use super::keeper::{KeeperLink, Kept};
+use super::places::{Left, Places};
 use super::supervised::{Keep, Supervised};
-use super::words::{Request, Response};
+use super::words::{Needs, Request, Response};
 use super::{Options, VOLUMES_MAX};
 
 const CONNECTIONS_MAX: usize = 32;
@@ -28,6 +29,7 @@ struct Registry {
     keeper: Option<KeeperLink>,
     rfuse: PathBuf,
     first_user: Option<u32>,
+    places: Places,
 }
 
 /// Serves `options.socket` until the process ends; takes back what a keeper at standard input kept.
@@ -44,6 +46,7 @@ pub fn run(options: &Options, keeper: Option<UnixStream>) -> io::Result<()> {
         keeper,
         rfuse: options.rfuse.clone(),
         first_user: options.first_user,
+        places: options.places.clone(),
     });
     for (kept, descriptors) in kept {
         registry.take_back(kept, descriptors);
@@ -86,7 +89,7 @@ impl Registry {
         let (request, descriptors) = handover::receive(stream)?;
         let response = match request {
             Request::Ping => Response::Done,
-            Request::Start { id, serve } => done(self.start(&id, *serve, descriptors)),
+            Request::Start { id, serve, needs } => done(self.start(&id, *serve, needs, descriptors)),
             Request::Renew { id, secrets } => match self.get(&id) {
                 Some(volume) => match volume.renew(&secrets) {
                     Ok(renewal) => {
@@ -97,6 +100,11 @@ impl Registry {
                 },
                 None => Response::Refused(unknown(&id)),
             },
+            Request::Credential { id } => match self.get(&id).map(|volume| volume.credential()) {
+                Some(Ok(renewal)) => Response::Renewed(renewal),
+                Some(Err(refusal)) => Response::Refused(refusal),
+                None => Response::Refused(unknown(&id)),
+            },
             Request::Status { id } => {
                 Response::Volumes(self.get(&id).map(|volume| volume.status(false)).into_iter().collect())
             }
@@ -104,18 +112,29 @@ impl Registry {
                 let volumes: Vec<_> = self.lock().values().cloned().collect();
                 Response::Volumes(volumes.iter().map(|volume| volume.status(numbers)).collect())
             }
-            Request::Stop { id } => {
-                self.stop(&id);
-                Response::Done
+            Request::Stop { id } => match self.stop(&id) {
+                Left::Nothing => Response::Done,
+                Left::Files(spool) => Response::Unfinished { spool: spool.display().to_string() },
+            },
+            Request::Abandoned => {
+                let served: Vec<String> = self.lock().keys().cloned().collect();
+                Response::Abandoned(self.places.abandoned(served.iter().map(String::as_str)))
             }
         };
         handover::send(stream, &response, &[])
     }
 
-    fn start(self: &Arc<Self>, id: &str, serve: Serve, descriptors: Vec<OwnedFd>) -> Result<(), Refusal> {
+    fn start(
+        self: &Arc<Self>,
+        id: &str,
+        mut serve: Serve,
+        needs: Needs,
+        descriptors: Vec<OwnedFd>,
+    ) -> Result<(), Refusal> {
+        let url = serve.url.clone();
         let refused = |why: &str| Refusal {
             exit: 1,
-            what: format!("mount {}", serve.url),
+            what: format!("mount {url}"),
             why: why.to_owned(),
             help: "the log of the mount service says more".to_owned(),
         };
@@ -132,7 +151,7 @@ impl Registry {
                     "{VOLUMES_MAX} volumes are served already, which is all this node may have"
                 )));
             }
-            let user = self.first_user.and_then(|first| free_user(first, &volumes));
+            let user = self.furnish(id, &mut serve, needs, &volumes).map_err(|error| refused(&error.to_string()))?;
             let volume = Supervised::new(id.to_owned(), self.rfuse.clone(), user, serve, descriptors);
             volumes.insert(id.to_owned(), Arc::clone(&volume));
             volume
@@ -142,6 +161,44 @@ impl Registry {
             self.forget(id, &volume);
         }
         begun
+    }
+
+    /// Gives a volume its folders; the user its processes run as.
+    fn furnish(
+        &self,
+        id: &str,
+        serve: &mut Serve,
+        needs: Needs,
+        volumes: &HashMap<String, Arc<Supervised>>,
+    ) -> io::Result<Option<u32>> {
+        // Those who share a folder are one user: the first. The others have one each.
+        let mut user = match self.first_user {
+            Some(first) if needs.cache && self.places.cache.is_some() => Some(first),
+            Some(first) => free_user(first + 1, volumes, &self.places.owners()),
+            None => None,
+        };
+        if needs.spool {
+            let (path, owner) = self.places.spool(id, user)?;
+            serve.settings.insert("spool".to_owned(), path.display().to_string());
+            if owner != user && needs.cache {
+                tracing::warn!(volume = id, spool = %path.display(), "unfinished files keep this volume from the disk cache");
+            }
+            user = owner;
+        }
+        if needs.cache && (self.first_user.is_none() || user == self.first_user) {
+            // A cache that cannot be had is no reason for no volume.
+            match self.places.cache(user) {
+                Ok(Some(cache)) => {
+                    serve.settings.insert("cache-dir".to_owned(), cache.dir.display().to_string());
+                    serve.settings.insert("cache-size".to_owned(), cache.size.clone());
+                }
+                Ok(None) => {
+                    tracing::warn!(volume = id, "this node has no cache folder; the volume has its memory only")
+                }
+                Err(error) => tracing::warn!(volume = id, %error, "the cache folder cannot be used"),
+            }
+        }
+        Ok(user)
     }
 
     fn take_back(self: &Arc<Self>, kept: Kept, mut descriptors: Vec<OwnedFd>) {
@@ -155,11 +212,16 @@ impl Registry {
         volume.resume(stream, kept.pid, self.keeping(), self.over(&kept.id));
     }
 
-    fn stop(&self, id: &str) {
+    fn stop(&self, id: &str) -> Left {
         if let Some(volume) = self.get(id) {
             volume.leave();
             self.forget(id, &volume);
         }
+        let left = self.places.leave(id);
+        if let Left::Files(spool) = &left {
+            tracing::error!(volume = id, spool = %spool.display(), "files that were written are not stored; they stay on this node");
+        }
+        left
     }
 
     /// What is done when a volume is unmounted everywhere.
@@ -212,10 +274,10 @@ impl Registry {
     }
 }
 
-/// The first user from `first` on that no volume has.
-fn free_user(first: u32, volumes: &HashMap<String, Arc<Supervised>>) -> Option<u32> {
+/// The first user from `first` on that no volume and no spool has.
+fn free_user(first: u32, volumes: &HashMap<String, Arc<Supervised>>, owners: &[u32]) -> Option<u32> {
     let taken: Vec<_> = volumes.values().filter_map(|volume| volume.user()).collect();
-    (first..).find(|user| !taken.contains(user))
+    (first..).find(|user| !taken.contains(user) && !owners.contains(user))
 }
 
 fn done(outcome: Result<(), Refusal>) -> Response {

@@ -216,13 +216,18 @@ pub(crate) fn start_service(folder: &Path) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rfuse-csi"));
     command.args(["--log-level", "debug", "mount-service", "--socket"]).arg(folder.join("mounts.sock"));
     command.arg("--rfuse").arg(rfuse());
+    for name in ["spool", "cache"] {
+        let _ = std::fs::create_dir(folder.join(name));
+        command.arg(format!("--{name}")).arg(folder.join(name));
+    }
+    command.args(["--cache-size", "1GiB"]);
     spawn(command, &folder.join("service.log"))
 }
 
 pub(crate) fn start_plugin(folder: &Path) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rfuse-csi"));
     command.args(["--log-level", "debug", "node", "--node", "test-node", "--allow-local", "--with-controller"]);
-    command.args(["--inline", "endpoint", "--default", "memory=64MiB"]);
+    command.args(["--inline", "endpoint", "--default", "memory=64MiB", "--cache", "/cache/of/the/node"]);
     command.arg("--endpoint").arg(format!("unix://{}", folder.join("csi.sock").display()));
     command.arg("--mounts").arg(folder.join("mounts.sock"));
     command.arg("--state").arg(folder.join("state"));

@@ -13,3 +13,4 @@ mod leaks;
 mod order;
 mod renewal;
 mod sanity;
+mod writing;

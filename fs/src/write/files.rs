@@ -504,6 +504,11 @@ impl FileSystem {
         (meta, state.key.clone())
     }
 
+    /// Takes the spool's directory away, if nothing is in it; to be called when nobody writes any more.
+    pub fn leave_spool(&self) {
+        self.writing.spool.leave();
+    }
+
     /// Waits until everything that was written is stored, as far as it can be; how many files are not.
     pub async fn drain(self: &Arc<Self>) -> usize {
         let edits = self.writing.edits.all();

@@ -26,4 +26,12 @@ imagePullSecrets:
 {{- range .Values.volumes.inlineMayChoose }}
 - --inline={{ . }}
 {{- end }}
+{{- with .Values.mounts.cache }}
+{{- if .path }}
+- --cache={{ .path }}
+{{- if .forAll }}
+- --cache-for-all
+{{- end }}
+{{- end }}
+{{- end }}
 {{- end }}
