@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use sha2::{Digest, Sha256};
 
 use super::cluster::{LIMIT, apply, exec, kubectl, shell, wait_for, wait_ready};
 use super::readers::Readers;
@@ -28,6 +29,9 @@ pub(super) const ALL: &[Scenario] = &[
     short("two_pods_of_a_node_share_one_process", sharing),
     short("a_sub_path_of_a_volume_is_a_volume", sub_path),
     short("an_inline_volume_lives_with_its_pod", inline),
+    short("a_job_of_two_pods_writes_results_that_are_in_the_store_when_it_has_ended", results),
+    short("a_process_killed_while_two_pods_write_loses_no_file_that_was_said_to_be_stored", writers_killed),
+    short("what_a_deleted_mount_service_left_unfinished_is_stored_when_the_volume_comes_back", unfinished),
     short("a_wrong_sas_is_an_event_with_names_and_no_mount", wrong_sas),
     short("the_plugin_killed_ten_times_costs_no_read", plugin_killed),
     short("the_worker_of_the_mount_service_killed_ten_times_costs_no_read", worker_killed),
@@ -96,6 +100,117 @@ fn inline(world: &World) -> Result<String> {
     kubectl(&["delete", "pod", "inline", "--wait=true", "--timeout=60s", "--grace-period=1"])?;
     wait_for("its process ends", LIMIT, || processes().is_ok_and(|all| all.is_empty()))?;
     Ok("read, and gone with its pod".to_owned())
+}
+
+/// Nothing is left on the node by volumes that were written.
+fn no_spool() -> bool {
+    exec("killer", "ls /host/var/lib/rfuse-csi/spool").is_ok_and(|text| text.trim().is_empty())
+}
+
+fn results(world: &World) -> Result<String> {
+    world.secret_to_write()?;
+    apply(&world.example("results-azure.yaml")?)?;
+    kubectl(&["wait", "--for=condition=Complete", "--timeout=120s", "job/results"])?;
+    let mut sums = Vec::new();
+    for pod in 0..2 {
+        let data = world.stored(&format!("run/{pod}/data"))?;
+        ensure!(data.len() == 16 << 20, "{} bytes of pod {pod} are stored", data.len());
+        let sum: String = Sha256::digest(&data).iter().map(|byte| format!("{byte:02x}")).collect();
+        let said = String::from_utf8(world.stored(&format!("run/{pod}/sum"))?)?;
+        ensure!(said.starts_with(&sum), "pod {pod} wrote {said}, the store has {sum}");
+        sums.push(sum);
+    }
+    ensure!(sums[0] != sums[1], "one pod's bytes are the other's");
+    kubectl(&["delete", "job", "results", "--wait=true", "--timeout=60s"])?;
+    wait_for("its process ends", LIMIT, || processes().is_ok_and(|all| all.is_empty()))?;
+    ensure!(no_spool(), "the spool is not empty");
+    Ok("16 MiB of each pod, run as user 1000, are in the store with the checksum that the pod made; no spool is left"
+        .to_owned())
+}
+
+fn writers_killed(world: &World) -> Result<String> {
+    const FILES: usize = 20;
+    world.secret_to_write()?;
+    world.volume_to_write()?;
+    for pod in ["a", "b"] {
+        // What dd's fsync says is what a program hears.
+        let script = format!(
+            "mkdir -p /data/killed; i=0; while [ $i -lt {FILES} ]; do f=/data/killed/{pod}-$i; \
+             if yes {pod} | dd of=$f bs=64k count=64 iflag=fullblock conv=fsync 2>/tmp/why; then echo stored {pod}-$i; \
+             else echo told {pod}-$i $(head -1 /tmp/why); fi; i=$((i+1)); usleep 300000; done"
+        );
+        apply(&world.writer(&format!("writer-{pod}"), &script))?;
+    }
+    for pod in ["a", "b"] {
+        wait_ready(&format!("writer-{pod}"))?;
+    }
+    let mut kills = 0;
+    while kills < 5 {
+        std::thread::sleep(Duration::from_millis(700));
+        kill_all(PROCESS)?;
+        kills += 1;
+        wait_for("another process", LIMIT, || processes().is_ok_and(|all| !all.is_empty()))?;
+    }
+    for pod in ["a", "b"] {
+        wait_for("the writers end", LIMIT, || phase(&format!("writer-{pod}")).is_ok_and(|phase| phase == "Succeeded"))?;
+    }
+    let (mut stored, mut told, mut reason) = (0, 0, String::new());
+    for pod in ["a", "b"] {
+        let log = kubectl(&["logs", &format!("writer-{pod}")])?;
+        for line in log.lines() {
+            match line.split(' ').collect::<Vec<_>>()[..] {
+                ["stored", name] => {
+                    stored += 1;
+                    let bytes = world.stored(&format!("killed/{name}"))?;
+                    let expected = format!("{pod}\n").repeat(2 << 20);
+                    ensure!(
+                        bytes == expected.as_bytes(),
+                        "{name} was said to be stored and is not: {} bytes",
+                        bytes.len()
+                    );
+                }
+                ["told", _, ..] => {
+                    told += 1;
+                    reason = line.to_owned();
+                }
+                _ => bail!("{line}"),
+            }
+        }
+    }
+    ensure!(stored + told == 2 * FILES, "{stored} stored and {told} told of {}", 2 * FILES);
+    kubectl(&["delete", "pod", "writer-a", "writer-b", "--wait=true", "--timeout=60s"])?;
+    wait_for("its process ends", LIMIT, || processes().is_ok_and(|all| all.is_empty()))?;
+    let spool = if no_spool() { "no spool is left" } else { "a spool is left" };
+    Ok(format!(
+        "5 kills: of {} files of 4 MiB, {stored} were said to be stored and are, byte for byte; of {told} the program was told ({reason}); {spool}",
+        2 * FILES
+    ))
+}
+
+fn unfinished(world: &World) -> Result<String> {
+    world.secret_to_write()?;
+    world.volume_to_write()?;
+    apply(
+        &world.writer("half", "exec 3>/data/half; yes half | head -c 1000000 >&3; touch /tmp/written; sleep 1000000"),
+    )?;
+    wait_ready("half")?;
+    wait_for("half of a file is written", LIMIT, || exec("half", "cat /tmp/written").is_ok())?;
+    ensure!(world.stored("half").is_err(), "an open file is stored already");
+    let pod = driver_pod("mounts")?;
+    kubectl(&["-n", "kube-system", "delete", "pod", &pod, "--force", "--grace-period=0"])?;
+    wait_for("another mount service", LIMIT, || {
+        ready("mounts").unwrap_or(false) && driver_pod("mounts").is_ok_and(|now| now != pod)
+    })?;
+    apply(&world.writer("after", "wc -c </data/half"))?;
+    wait_for("a new pod on the volume", LIMIT, || phase("after").is_ok_and(|phase| phase == "Succeeded"))?;
+    let size = kubectl(&["logs", "after"])?;
+    ensure!(size.trim() == "1000000", "a new pod sees {size}");
+    let stored = world.stored("half")?;
+    ensure!(stored == "half\n".repeat(200_000).as_bytes(), "{} bytes are stored", stored.len());
+    kubectl(&["delete", "pod", "half", "after", "--wait=true", "--timeout=60s"])?;
+    wait_for("its process ends", LIMIT, || processes().is_ok_and(|all| all.is_empty()))?;
+    ensure!(no_spool(), "the spool is not empty");
+    Ok("1,000,000 bytes written to a file that was still open are in the store, and in a new pod, after the service came back".to_owned())
 }
 
 fn wrong_sas(world: &World) -> Result<String> {
@@ -311,7 +426,7 @@ fn leaks(world: &World) -> Result<String> {
         "cat /proc/1/mountinfo; for p in {all}; do cat /proc/$p/environ /proc/$p/cmdline; done | tr '\\0' '\\n'"
     );
     places.push(exec("killer", &script)?);
-    places.push(exec("killer", "cat /host/var/lib/rfuse-csi/volumes/*")?);
+    places.push(exec("killer", "cat /host/var/lib/rfuse-csi/volumes/*; ls -lR /host/var/lib/rfuse-csi/spool")?);
     ensure!(places.iter().all(|place| !place.is_empty()), "a place could not be read");
     for signature in &signatures {
         let plain = signature.replace("%2B", "+").replace("%2F", "/").replace("%3D", "=");

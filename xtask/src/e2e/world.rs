@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
+use rfuse_block::ByteRange;
 use rfuse_config::{AzureCredential, Location, StoreConfig};
-use rfuse_store::{Precondition, PutOptions};
+use rfuse_store::{Get, Landing, Precondition, PutOptions, Urgency};
 
 use super::cluster::{apply, kubectl, shell, wait_for, wait_ready};
 use super::sas::{ACCOUNT, token};
@@ -89,14 +90,35 @@ impl World {
             .replace("\nmetadata:\n", "\nmetadata:\n  labels: {e2e: scenario}\n"))
     }
 
-    /// The shell's image under the name it has in this cluster.
-    pub(super) fn images(&self, yaml: &str) -> String {
-        yaml.replace("busybox:1.37", &format!("{}rfuse-shell:e2e\n      imagePullPolicy: Never", self.prefix))
+    /// What the store has under `key`, asked for past the driver.
+    pub(super) fn stored(&self, key: &str) -> Result<Vec<u8>> {
+        tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+            let store = rfuse_store::open(&place(&self.azurite.url)).await?.store;
+            let key = key.into();
+            let size = store.head(&key).await?.size;
+            let mut bytes = vec![0; usize::try_from(size)?];
+            let get = Get { key: &key, version: None, range: ByteRange::new(0, size), urgency: Urgency::Demand };
+            store.get(get, &mut Landing::one(&mut bytes)).await?;
+            Ok(bytes)
+        })
     }
 
-    /// A good token; its signature is remembered.
+    /// The shell's image under the name it has in this cluster.
+    pub(super) fn images(&self, yaml: &str) -> String {
+        let replaced = yaml.lines().map(|line| {
+            let Some((indent, _)) = line.split_once("image: busybox:1.37") else { return format!("{line}\n") };
+            format!("{indent}image: {}rfuse-shell:e2e\n{indent}imagePullPolicy: Never\n", self.prefix)
+        });
+        replaced.collect()
+    }
+
+    /// A token to read with; its signature is remembered.
     pub(super) fn sas(&self, expiry: &str) -> Result<String> {
-        let token = token("rl", expiry)?;
+        self.token("rl", expiry)
+    }
+
+    fn token(&self, permissions: &str, expiry: &str) -> Result<String> {
+        let token = token(permissions, expiry)?;
         self.signatures.borrow_mut().push(token.split("sig=").nth(1).unwrap_or_default().to_owned());
         Ok(token)
     }
@@ -109,10 +131,19 @@ impl World {
         self.signatures.borrow().clone()
     }
 
-    /// The secret that the examples name.
+    /// The secret that the examples which read name.
     pub(super) fn secret(&self, token: &str) -> Result<()> {
+        self.secret_named("acme-logs-sas", token)
+    }
+
+    /// The secret that the example which writes names.
+    pub(super) fn secret_to_write(&self) -> Result<()> {
+        self.secret_named("acme-results-sas", &self.token("racwdl", FAR)?)
+    }
+
+    fn secret_named(&self, name: &str, token: &str) -> Result<()> {
         apply(&format!(
-            "apiVersion: v1\nkind: Secret\nmetadata:\n  name: acme-logs-sas\n  namespace: default\n  labels: {{e2e: scenario}}\n\
+            "apiVersion: v1\nkind: Secret\nmetadata:\n  name: {name}\n  namespace: default\n  labels: {{e2e: scenario}}\n\
              stringData:\n  azurestorageaccountname: {ACCOUNT}\n  azurestorageaccountsastoken: \"{token}\"\n"
         ))
     }
@@ -128,9 +159,23 @@ impl World {
         ))
     }
 
+    /// The volume of the example that writes, without its job, and a pod on it.
+    pub(super) fn volume_to_write(&self) -> Result<()> {
+        self.volume_of("results-azure.yaml")
+    }
+
+    /// A pod that writes.
+    pub(super) fn writer(&self, name: &str, script: &str) -> String {
+        self.pod(name, script).replace("{claimName: acme-logs, readOnly: true}", "{claimName: acme-results}")
+    }
+
     /// The volume of the first example, without its pod.
     pub(super) fn volume(&self) -> Result<()> {
-        let example = self.example("static-azure.yaml")?;
+        self.volume_of("static-azure.yaml")
+    }
+
+    fn volume_of(&self, file: &str) -> Result<()> {
+        let example = self.example(file)?;
         let parts: Vec<&str> = example.split("\n---\n").take(2).collect();
         apply(&parts.join("\n---\n"))
     }
@@ -176,11 +221,17 @@ fn load_image(load: &str, image: &Image) -> Result<()> {
     shell(load, &variables).map(drop)
 }
 
-async fn fill(endpoint: &str) -> Result<()> {
+/// The container, for this program.
+fn place(endpoint: &str) -> StoreConfig {
     let location = Location::Azure { account: ACCOUNT.into(), container: CONTAINER.into(), prefix: Vec::new() };
     let mut config = StoreConfig::at(location);
     config.endpoint = Some(endpoint.to_owned());
     config.azure = AzureCredential::Anonymous;
+    config
+}
+
+async fn fill(endpoint: &str) -> Result<()> {
+    let config = place(endpoint);
     rfuse_store::testing::create_container(&config).await?;
     let store = rfuse_store::open(&config).await?.store;
     store
