@@ -14,7 +14,7 @@ use futures_util::future::{BoxFuture, Shared, WeakShared};
 use rfuse_block::ObjectKey;
 use rfuse_store::{ListEntry, ListPage, ListRequest, ObjectMeta, Operation, StoreError, StoreErrorKind, Urgency};
 
-use crate::child::{FileMeta, What};
+use crate::child::{FileMeta, Marker, What};
 use crate::directories::Found;
 use crate::expiry::Moment;
 use crate::inodes::Node;
@@ -175,7 +175,7 @@ impl FileSystem {
                 let page = self.first_entries(&directory, false, 1).await?;
                 Ok(match page.entries.first() {
                     Some(ListEntry::Object(meta)) if meta.key == directory => {
-                        Some(What::Directory(Some(meta.modified)))
+                        Some(What::Directory(Some(Marker::of(meta))))
                     }
                     Some(_) => Some(What::Directory(None)),
                     None => file,
@@ -220,7 +220,7 @@ fn read_page(page: &ListPage, key: &ObjectKey, directory: &ObjectKey) -> Reading
                 what @ What::File(_) => file = Some(what),
             },
             ListEntry::Object(meta) if meta.key == *directory => {
-                return Reading::Decided(Some(What::Directory(Some(meta.modified))));
+                return Reading::Decided(Some(What::Directory(Some(Marker::of(meta)))));
             }
             other if other.key() == directory => return Reading::Decided(Some(What::Directory(None))),
             other => is_past |= other.key() > directory,
@@ -230,5 +230,5 @@ fn read_page(page: &ListPage, key: &ObjectKey, directory: &ObjectKey) -> Reading
 }
 
 fn what_of(meta: &ObjectMeta) -> What {
-    if meta.is_directory { What::Directory(Some(meta.modified)) } else { What::File(FileMeta::of(meta, None)) }
+    if meta.is_directory { What::Directory(Some(Marker::of(meta))) } else { What::File(FileMeta::of(meta, None)) }
 }

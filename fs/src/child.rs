@@ -52,13 +52,35 @@ fn is_symlink(meta: &ObjectMeta) -> bool {
     meta.metadata.get("is_symlink").is_some_and(|value| value.eq_ignore_ascii_case("true"))
 }
 
+/// What is known of the object that says that a directory is there.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Marker {
+    /// When it was made.
+    pub(crate) modified: SystemTime,
+    /// What is kept of mode, owner and times in its metadata.
+    pub(crate) posix: Option<Arc<Posix>>,
+}
+
+impl Marker {
+    /// What the store said of it.
+    pub(crate) fn of(meta: &ObjectMeta) -> Self {
+        let posix = if meta.metadata.is_empty() { None } else { FileMeta::kept(Posix::read(&meta.metadata)) };
+        Self { modified: meta.modified, posix }
+    }
+
+    /// One that was made just now.
+    pub(crate) fn new(posix: Posix) -> Self {
+        Self { modified: SystemTime::now(), posix: FileMeta::kept(posix) }
+    }
+}
+
 /// What a name stands for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum What {
     /// An object.
     File(FileMeta),
-    /// A prefix, a marker, or both; the time is the marker's, where it is known.
-    Directory(Option<SystemTime>),
+    /// A prefix, a marker, or both; with the marker, where it is known.
+    Directory(Option<Marker>),
 }
 
 /// A name in a directory.

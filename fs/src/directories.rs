@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use rfuse_block::ObjectKey;
 use rfuse_config::FsConfig;
 
-use crate::child::What;
+use crate::child::{Marker, What};
 use crate::expiry::Moment;
 use crate::listing::{Known, Listing, Totals};
 
@@ -41,6 +41,8 @@ struct Directory {
     used: u64,
     /// When a name in it was last changed by this mount: what was listed before is not what it holds.
     changed: Moment,
+    /// When this mount last gave it a name or took one away, which is its time of last write from then on.
+    touched: Option<SystemTime>,
 }
 
 #[derive(Clone, Debug)]
@@ -82,7 +84,7 @@ impl Directories {
     /// What is known of `name` in the directory of `prefix`.
     pub(crate) fn find(&self, prefix: &ObjectKey, name: &[u8], now: Moment) -> Found {
         let mut table = self.lock();
-        let Some(directory) = table.touch(prefix) else { return Found::Unknown { probed: 0 } };
+        let Some(directory) = table.used(prefix) else { return Found::Unknown { probed: 0 } };
         let mut found = Found::Unknown { probed: directory.probes.len() };
         let mut newest = Moment::NEVER;
         if let Some(listing) = &directory.listing {
@@ -183,7 +185,7 @@ impl Directories {
     /// The listing of the directory, if it is fresh and a new reader can use it.
     pub(crate) fn listing(&self, prefix: &ObjectKey, now: Moment) -> Option<Arc<Listing>> {
         let mut table = self.lock();
-        let directory = table.touch(prefix)?;
+        let directory = table.used(prefix)?;
         let (listing, changed) = (directory.listing.clone()?, directory.changed);
         self.is_usable(&listing, changed, now).then_some(listing)
     }
@@ -225,9 +227,19 @@ impl Directories {
         (listing, true)
     }
 
-    /// The marker's time of the directory, if it has been listed.
-    pub(crate) fn modified(&self, prefix: &ObjectKey) -> Option<SystemTime> {
-        self.lock().directories.get(prefix)?.listing.as_ref()?.modified()
+    /// The marker of the directory, if it has been listed with it.
+    pub(crate) fn marker(&self, prefix: &ObjectKey) -> Option<Marker> {
+        self.lock().directories.get(prefix)?.listing.as_ref()?.marker()
+    }
+
+    /// Notes that the directory's time of last write is `time`; none where its marker tells it.
+    pub(crate) fn touch(&self, prefix: &ObjectKey, time: Option<SystemTime>) {
+        self.lock().directories.entry(prefix.clone()).or_default().touched = time;
+    }
+
+    /// When this mount last gave the directory a name or took one away, as far as that is remembered.
+    pub(crate) fn touched(&self, prefix: &ObjectKey) -> Option<SystemTime> {
+        self.lock().directories.get(prefix)?.touched
     }
 
     /// Whether `name` is the first directory in the directory of `prefix`, as far as that is listed.
@@ -286,7 +298,7 @@ impl Directories {
 
 impl Table {
     /// The directory of `prefix`, used now.
-    fn touch(&mut self, prefix: &ObjectKey) -> Option<&mut Directory> {
+    fn used(&mut self, prefix: &ObjectKey) -> Option<&mut Directory> {
         self.tick += 1;
         let directory = self.directories.get_mut(prefix)?;
         directory.used = self.tick;

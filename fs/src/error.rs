@@ -127,6 +127,9 @@ fn errno_of(kind: StoreErrorKind) -> Errno {
     }
 }
 
+/// Bytes of a key that every store takes; of a longer one that is refused, the length is what is wrong with it.
+const KEY_MAX: usize = 1024;
+
 impl From<CacheError> for FsError {
     fn from(error: CacheError) -> Self {
         match error {
@@ -139,6 +142,7 @@ impl From<std::sync::Arc<StoreError>> for FsError {
     fn from(error: std::sync::Arc<StoreError>) -> Self {
         match (&error.key, error.kind) {
             (Some(key), StoreErrorKind::Changed) => Self::Stale(key.clone()),
+            (Some(key), StoreErrorKind::BadName) if key.as_bytes().len() > KEY_MAX => Self::BadName,
             _ => Self::Store(error),
         }
     }
@@ -152,6 +156,16 @@ mod tests {
 
     fn store(kind: StoreErrorKind) -> FsError {
         std::sync::Arc::new(StoreError::new(kind, Operation::Get, "in a test").about(&ObjectKey::from("k"))).into()
+    }
+
+    #[test]
+    fn a_key_no_store_is_long_enough_for_is_a_name_too_long() {
+        let refused = |key: &[u8]| {
+            let error = StoreError::new(StoreErrorKind::BadName, Operation::Put, "in a test");
+            FsError::from(std::sync::Arc::new(error.about(&ObjectKey::new(key)))).errno()
+        };
+        assert_eq!(refused(&[b'a'; 1025]), Errno::NAMETOOLONG);
+        assert_eq!(refused(b"\xff"), Errno::INVAL);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use rfuse_config::FsConfig;
 use rfuse_store::Store;
 
 use crate::ask::Asking;
-use crate::child::What;
+use crate::child::{Marker, What};
 use crate::counters::{Count, Counters};
 use crate::directories::Directories;
 use crate::expiry::{Clock, Moment};
@@ -207,7 +207,7 @@ impl FileSystem {
         let state = node.state();
         let what = match &state.meta {
             Some(meta) => What::File(meta.clone()),
-            None => What::Directory(state.modified),
+            None => What::Directory(state.marker.clone()),
         };
         drop(state);
         self.attr(node.inode, &node.key(), &what)
@@ -222,29 +222,52 @@ impl FileSystem {
                     true => (FileKind::Symlink, 0o777),
                     false => (FileKind::File, self.config.file_mode),
                 };
-                let plain = Attr { inode, kind, size: meta.size, modified: meta.modified, mode, uid, gid, links: 1 };
+                let plain = Attr {
+                    inode,
+                    kind,
+                    size: meta.size,
+                    modified: meta.modified,
+                    accessed: meta.modified,
+                    changed: meta.modified,
+                    mode,
+                    uid,
+                    gid,
+                    links: 1,
+                };
                 match &meta.posix {
-                    Some(posix) if self.config.posix => Attr {
-                        modified: posix.modified.unwrap_or(plain.modified),
-                        mode: if meta.is_symlink { mode } else { posix.mode.unwrap_or(mode) },
-                        uid: posix.uid.unwrap_or(uid),
-                        gid: posix.gid.unwrap_or(gid),
-                        ..plain
-                    },
+                    Some(posix) if self.config.posix => plain.with(posix),
                     _ => plain,
                 }
             }
-            What::Directory(modified) => {
-                let modified = modified.or_else(|| self.directories.modified(key)).unwrap_or(self.begun);
-                let mode = self.config.dir_mode;
-                Attr { inode, kind: FileKind::Directory, size: 0, modified, mode, uid, gid, links: 2 }
+            What::Directory(marker) => {
+                let listed = if marker.is_some() { None } else { self.directories.marker(key) };
+                let marker = marker.as_ref().or(listed.as_ref());
+                let touched = self.directories.touched(key);
+                let made = marker.map_or(self.begun, |marker| marker.modified);
+                let plain = Attr {
+                    inode,
+                    kind: FileKind::Directory,
+                    size: 0,
+                    modified: made,
+                    accessed: made,
+                    changed: touched.map_or(made, |touched| touched.max(made)),
+                    mode: self.config.dir_mode,
+                    uid,
+                    gid,
+                    links: 2,
+                };
+                let kept = match marker.and_then(|marker| marker.posix.as_ref()) {
+                    Some(posix) if self.config.posix => plain.with(posix),
+                    _ => plain,
+                };
+                Attr { modified: touched.unwrap_or(kept.modified), ..kept }
             }
         }
     }
 
     /// The attributes of the directory of `prefix`, which nobody need hold a reference to.
-    pub(crate) fn directory_attr(&self, prefix: &ObjectKey, modified: Option<SystemTime>) -> Attr {
-        self.attr(inodes::number(prefix), prefix, &What::Directory(modified))
+    pub(crate) fn directory_attr(&self, prefix: &ObjectKey, marker: Option<Marker>) -> Attr {
+        self.attr(inodes::number(prefix), prefix, &What::Directory(marker))
     }
 
     /// How long what is known of the node may be believed.

@@ -10,11 +10,10 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use hashbrown::HashTable;
 
-use crate::child::{Child, What};
+use crate::child::{Child, Marker, What};
 use crate::expiry::Moment;
 
 /// The names of a directory, in order, found by number or by name.
@@ -27,9 +26,8 @@ pub(crate) struct Gather {
     held: Vec<Child>,
     /// Numbers before this one were dropped.
     base: u64,
-    /// The marker's time.
-    modified: Option<SystemTime>,
-    has_marker: bool,
+    /// The directory's own marker.
+    marker: Option<Marker>,
     /// The first name that is a directory's.
     first_directory: Option<Box<[u8]>>,
     /// Objects whose name is a directory's, markers with bytes, and parts that cannot be names.
@@ -39,9 +37,8 @@ pub(crate) struct Gather {
 
 impl Gather {
     /// The directory's own marker came by.
-    pub(crate) fn marker(&mut self, size: u64, modified: SystemTime) {
-        self.has_marker = true;
-        self.modified = Some(modified);
+    pub(crate) fn take_marker(&mut self, size: u64, marker: Marker) {
+        self.marker = Some(marker);
         if size > 0 {
             self.unreachable += 1;
         }
@@ -54,13 +51,13 @@ impl Gather {
     }
 
     /// A directory in this directory, seen by itself or by something below it.
-    pub(crate) fn directory(&mut self, name: &[u8], modified: Option<SystemTime>, learnt: Moment) {
+    pub(crate) fn directory(&mut self, name: &[u8], marker: Option<Marker>, learnt: Moment) {
         // Flat listings name it once for each object below.
         if let Some(last) = self.children.last_mut()
             && *last.name == *name
             && let What::Directory(known) = &mut last.what
         {
-            *known = known.or(modified);
+            *known = known.take().or(marker);
             return;
         }
         self.settle(name);
@@ -71,10 +68,10 @@ impl Gather {
         match self.position(name) {
             Some(at) => {
                 if let What::Directory(known) = &mut self.children[at].what {
-                    *known = known.or(modified);
+                    *known = known.take().or(marker);
                 }
             }
-            None => self.push(Child { name: name.into(), what: What::Directory(modified), learnt }),
+            None => self.push(Child { name: name.into(), what: What::Directory(marker), learnt }),
         }
     }
 
@@ -169,14 +166,14 @@ impl Gather {
         }
     }
 
-    /// The marker's time, where there is a marker.
-    pub(crate) fn modified(&self) -> Option<SystemTime> {
-        self.modified
+    /// The directory's own marker, where there is one.
+    pub(crate) fn marker(&self) -> Option<&Marker> {
+        self.marker.as_ref()
     }
 
     /// Whether anything shows that the directory exists.
     pub(crate) fn exists(&self) -> bool {
-        self.has_marker || self.end() > 0 || self.unreachable > 0
+        self.marker.is_some() || self.end() > 0 || self.unreachable > 0
     }
 
     /// The first directory in the store's order.
@@ -203,8 +200,11 @@ fn hash_at(hasher: &RandomState, children: &[Child], at: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::child::FileMeta;
+    use std::time::SystemTime;
+
     use rfuse_block::Version;
+
+    use crate::child::FileMeta;
 
     fn file(name: &str) -> Child {
         let meta = FileMeta {
@@ -260,13 +260,13 @@ mod tests {
     #[test]
     fn marker_object_and_prefix_are_one_directory() {
         let mut gather = Gather::default();
-        let time = SystemTime::UNIX_EPOCH;
-        gather.directory(b"d", Some(time), Moment::NEVER);
+        let marker = Marker { modified: SystemTime::UNIX_EPOCH, posix: None };
+        gather.directory(b"d", Some(marker.clone()), Moment::NEVER);
         gather.file(file("d-1"));
         gather.directory(b"d", None, Moment::NEVER);
         gather.finish();
         assert_eq!(names(&gather), ["d/", "d-1"]);
-        assert_eq!(gather.find(b"d").unwrap().what, What::Directory(Some(time)));
+        assert_eq!(gather.find(b"d").unwrap().what, What::Directory(Some(marker)));
     }
 
     #[test]

@@ -15,13 +15,12 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
-use std::time::SystemTime;
 
 use rfuse_block::{ObjectKey, Version};
 use sha2::{Digest, Sha256};
 
 use crate::Inode;
-use crate::child::{FileMeta, What};
+use crate::child::{FileMeta, Marker, What};
 use crate::expiry::{AtomicMoment, Moment};
 use crate::follower::Follower;
 use crate::write::edits::EditSlot;
@@ -63,8 +62,8 @@ pub(crate) struct NodeState {
     handles: u64,
     /// When it was last stored from here; what was asked before is about another version.
     stored: Moment,
-    /// A directory's marker's time.
-    pub(crate) modified: Option<SystemTime>,
+    /// A directory's marker.
+    pub(crate) marker: Option<Marker>,
 }
 
 /// What opening a version means for the pages the kernel has of its inode.
@@ -118,7 +117,8 @@ impl Node {
             state.learnt = learnt;
             match what {
                 What::File(meta) => state.meta = Some(meta.clone()),
-                What::Directory(modified) => state.modified = modified.or(state.modified),
+                What::Directory(Some(marker)) => state.marker = Some(marker.clone()),
+                What::Directory(None) => {}
             }
         }
     }

@@ -8,13 +8,12 @@
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
 
 use rfuse_block::ObjectKey;
 use rfuse_store::{ListEntry, ListPage, ObjectMeta, StoreError, Token};
 use tokio::sync::Notify;
 
-use crate::child::{Child, FileMeta, What};
+use crate::child::{Child, FileMeta, Marker, What};
 use crate::expiry::Moment;
 use crate::gather::Gather;
 use crate::name::{Place, place};
@@ -266,9 +265,9 @@ impl Listing {
         self.lock().pages
     }
 
-    /// The marker's time, if there is a marker and it was listed.
-    pub(crate) fn modified(&self) -> Option<SystemTime> {
-        self.lock().gather.modified()
+    /// The directory's own marker, if there is one and it was listed.
+    pub(crate) fn marker(&self) -> Option<Marker> {
+        self.lock().gather.marker().cloned()
     }
 
     /// Whether the directory turned out to have nothing, not even a marker.
@@ -321,14 +320,14 @@ impl Totals {
 /// Adds the key whose bytes after the directory's prefix are `rest`.
 fn add(gather: &mut Gather, rest: &[u8], meta: Option<&ObjectMeta>, learnt: Moment) {
     match (place(rest), meta) {
-        (Place::Itself, Some(meta)) => gather.marker(meta.size, meta.modified),
+        (Place::Itself, Some(meta)) => gather.take_marker(meta.size, Marker::of(meta)),
         (Place::Itself, None) => {}
         (Place::Nowhere(part), _) => gather.nowhere(part),
         (Place::Below(name), meta) => {
             let is_marker = rest.len() == name.len() + 1;
-            gather.directory(name, meta.filter(|_| is_marker).map(|meta| meta.modified), learnt);
+            gather.directory(name, meta.filter(|_| is_marker).map(Marker::of), learnt);
         }
-        (Place::Here(name), Some(meta)) if meta.is_directory => gather.directory(name, Some(meta.modified), learnt),
+        (Place::Here(name), Some(meta)) if meta.is_directory => gather.directory(name, Some(Marker::of(meta)), learnt),
         (Place::Here(name), Some(meta)) => {
             let what = What::File(FileMeta::of(meta, gather.last_content_type()));
             gather.file(Child { name: name.into(), what, learnt });

@@ -1,7 +1,8 @@
-//! Mode, owner and times of a file, as they are kept in an object's metadata.
+//! Mode, owner and times of a file or directory, as they are kept in an object's metadata.
 //!
 //! The fields are those that s3fs writes and others read: `mode` is `st_mode` in decimal, `uid` and `gid` are
-//! numbers, `mtime` is seconds since 1970 with a fraction. A field that makes no sense is as if it were not there.
+//! numbers, `mtime` and `atime` are seconds since 1970 with a fraction. A field that makes no sense is as if it
+//! were not there. The marker of a directory and the object of a link keep them too.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -17,14 +18,18 @@ pub(crate) struct Posix {
     pub(crate) gid: Option<u32>,
     /// Last write.
     pub(crate) modified: Option<SystemTime>,
+    /// Last read, where somebody set it; reading does not.
+    pub(crate) accessed: Option<SystemTime>,
 }
 
 const MODE: &str = "mode";
 const UID: &str = "uid";
 const GID: &str = "gid";
 const MODIFIED: &str = "mtime";
-/// The type of a regular file in `st_mode`, and the mask of the type.
+const ACCESSED: &str = "atime";
+/// Types in `st_mode`, and the mask of the type.
 const REGULAR: u32 = 0o100_000;
+const DIRECTORY: u32 = 0o040_000;
 const TYPE: u32 = 0o170_000;
 
 impl Posix {
@@ -32,23 +37,45 @@ impl Posix {
     pub(crate) fn read(metadata: &BTreeMap<String, String>) -> Self {
         let number = |name: &str| metadata.get(name).and_then(|text| text.parse::<u32>().ok());
         Self {
-            mode: number(MODE).filter(|mode| matches!(mode & TYPE, 0 | REGULAR)).map(|mode| mode & 0o7777),
+            mode: number(MODE).filter(|mode| matches!(mode & TYPE, 0 | REGULAR | DIRECTORY)).map(|mode| mode & 0o7777),
             uid: number(UID),
             gid: number(GID),
             modified: metadata.get(MODIFIED).and_then(|text| time(text)),
+            accessed: metadata.get(ACCESSED).and_then(|text| time(text)),
         }
     }
 
-    /// Puts what is set into `metadata`, in the place of what was there.
+    /// Puts what is set of a file or link into `metadata`, in the place of what was there.
     pub(crate) fn write(&self, metadata: &mut BTreeMap<String, String>) {
+        self.write_as(REGULAR, metadata);
+    }
+
+    /// The same of a directory, whose marker has `metadata`.
+    pub(crate) fn write_directory(&self, metadata: &mut BTreeMap<String, String>) {
+        self.write_as(DIRECTORY, metadata);
+    }
+
+    fn write_as(&self, kind: u32, metadata: &mut BTreeMap<String, String>) {
         let mut set = |name: &str, value: Option<String>| match value {
             Some(value) => drop(metadata.insert(name.to_owned(), value)),
             None => drop(metadata.remove(name)),
         };
-        set(MODE, self.mode.map(|mode| (REGULAR | mode).to_string()));
+        set(MODE, self.mode.map(|mode| (kind | mode).to_string()));
         set(UID, self.uid.map(|uid| uid.to_string()));
         set(GID, self.gid.map(|gid| gid.to_string()));
         set(MODIFIED, self.modified.map(text));
+        set(ACCESSED, self.accessed.map(text));
+    }
+
+    /// What differs from the mount's own mode and owner is kept, the rest is not worth a field.
+    pub(crate) fn of_new(mode: u32, owner: (u32, u32), usual: (u32, u32, u32)) -> Self {
+        let (usual_mode, uid, gid) = usual;
+        Self {
+            mode: Some(mode & 0o7777).filter(|mode| *mode != usual_mode),
+            uid: Some(owner.0).filter(|owner| *owner != uid),
+            gid: Some(owner.1).filter(|group| *group != gid),
+            ..Self::default()
+        }
     }
 
     /// Whether nothing is set.
@@ -85,11 +112,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(mode in proptest::option::of(0u32..0o10000), uid: Option<u32>, gid: Option<u32>, time: Option<(u32, u32)>) {
-            let modified = time.map(|(seconds, nanos)| UNIX_EPOCH + Duration::new(seconds.into(), nanos % 1_000_000_000));
-            let posix = Posix { mode, uid, gid, modified };
+        fn what_is_written_is_read(mode in proptest::option::of(0u32..0o10000), uid: Option<u32>, gid: Option<u32>, times: (Option<(u32, u32)>, Option<(u32, u32)>), is_directory: bool) {
+            let time = |(seconds, nanos): (u32, u32)| UNIX_EPOCH + Duration::new(seconds.into(), nanos % 1_000_000_000);
+            let posix = Posix { mode, uid, gid, modified: times.0.map(time), accessed: times.1.map(time) };
             let mut metadata = BTreeMap::from([("color".to_owned(), "blue".to_owned())]);
-            posix.write(&mut metadata);
+            if is_directory { posix.write_directory(&mut metadata) } else { posix.write(&mut metadata) }
             prop_assert_eq!(Posix::read(&metadata), posix);
             prop_assert_eq!(&metadata["color"], "blue");
         }

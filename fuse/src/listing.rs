@@ -97,6 +97,8 @@ mod tests {
             kind: FileKind::File,
             size: 1,
             modified: UNIX_EPOCH,
+            accessed: UNIX_EPOCH,
+            changed: UNIX_EPOCH,
             mode: 0o444,
             uid: 0,
             gid: 0,

@@ -10,17 +10,18 @@ use crate::kernel::abi;
 const BLOCK: u32 = 4096;
 
 pub(crate) fn attr(attr: &Attr) -> abi::Attr {
-    let (time, nanos) = time(attr.modified);
+    let ((atime, atimensec), (mtime, mtimensec)) = (time(attr.accessed), time(attr.modified));
+    let (ctime, ctimensec) = time(attr.changed);
     abi::Attr {
         ino: attr.inode.0,
         size: attr.size,
         blocks: attr.size.div_ceil(512),
-        atime: time,
-        mtime: time,
-        ctime: time,
-        atimensec: nanos,
-        mtimensec: nanos,
-        ctimensec: nanos,
+        atime,
+        mtime,
+        ctime,
+        atimensec,
+        mtimensec,
+        ctimensec,
         mode: kind(attr.kind) << 12 | attr.mode & 0o7777,
         nlink: attr.links,
         uid: attr.uid,
@@ -114,6 +115,8 @@ mod tests {
             kind: FileKind::File,
             size: 513,
             modified: UNIX_EPOCH,
+            accessed: UNIX_EPOCH,
+            changed: UNIX_EPOCH,
             mode: 0o444,
             uid: 1,
             gid: 2,

@@ -32,8 +32,12 @@ impl Adapter {
             }
             Change::Create { name, flags, mode } => self.create(request, reply, name, flags, mode),
             Change::Mknod { name, mode } if mode & TYPE == REGULAR => self.make_node(request, reply, name, mode),
-            Change::Mkdir { name } => self.enter(request, reply, files.mkdir(node, name)),
-            Change::Symlink { name, target } => self.enter(request, reply, files.symlink(node, name, target)),
+            Change::Mkdir { name, mode } => {
+                self.enter(request, reply, files.mkdir(node, name, mode, (request.uid, request.gid)));
+            }
+            Change::Symlink { name, target } => {
+                self.enter(request, reply, files.symlink(node, name, target, (request.uid, request.gid)));
+            }
             // Objects have one name, and are files.
             Change::Link | Change::Mknod { .. } => drop(reply.error(Errno::PERM)),
             Change::Unlink { name } => self.done(request, reply, files.unlink(node, name)),
@@ -124,8 +128,8 @@ impl Adapter {
     }
 
     fn set_attr(&self, request: &Request<'_>, reply: Reply, handle: Option<u64>, set: SetAttr) {
-        let SetAttr { size, mode, uid, gid, modified } = set;
-        let change = AttrChange { size, mode, uid, gid, modified };
+        let SetAttr { size, mode, uid, gid, modified, accessed } = set;
+        let change = AttrChange { size, mode, uid, gid, modified, accessed };
         let answer = self.files.setattr(Inode(request.node), handle.map(Handle), change);
         self.deferral.settle_change(request, reply, answer, |reply, (attr, ttl)| {
             reply.value(&words::attr_out(&attr, ttl));

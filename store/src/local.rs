@@ -1,7 +1,7 @@
 //! A local directory whose files play the objects (`file:///DIR`).
 //!
 //! An object is a regular file below the directory, its key the path to it; a directory without visible
-//! entries is the object `dir/`. The version is made of inode, size and modification time. Every name is
+//! entries, or with metadata, is the object `dir/`. The version is made of inode, size and modification time. Every name is
 //! resolved by the kernel beneath the directory (`openat2`), so neither `..` nor a symbolic link leads out;
 //! links that stay inside are followed, all others do not exist. Names that a path cannot express (`a//b`,
 //! `./a`, NUL, parts over 255 bytes) are [`BadName`](crate::StoreErrorKind::BadName). Names with a part that

@@ -85,6 +85,20 @@ impl<'a> PageBuilder<'a> {
         }
     }
 
+    /// Offers the directory `key`, which ends in `/` and is rolled up; where `make` knows what is kept beside it,
+    /// it is an object.
+    pub(crate) fn offer_marked(&mut self, key: &[u8], make: impl FnOnce() -> Option<ObjectMeta>) -> Step {
+        let before = self.entries.len();
+        let step = self.offer(key, || None);
+        if self.entries.len() > before
+            && let Some(meta) = make()
+        {
+            self.entries.truncate(before);
+            self.entries.push(ListEntry::Object(meta));
+        }
+        step
+    }
+
     /// Offers the directory `key`, which ends in `/` and in which nothing can be listed.
     pub(crate) fn offer_shut(&mut self, key: &[u8]) -> Step {
         if key < self.from.as_slice() {

@@ -7,6 +7,7 @@
 
 mod charts;
 mod check;
+mod conformance;
 mod demo;
 mod e2e;
 mod image;

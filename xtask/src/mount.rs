@@ -31,11 +31,22 @@ pub(crate) struct Mount {
 impl Mount {
     /// Mounts `url` on `folder`, which is made when it is missing.
     pub(crate) fn new(rfuse: &Path, url: &str, folder: &Path, flags: &[String]) -> Result<Self> {
+        Self::with_variables(rfuse, url, folder, flags, &[])
+    }
+
+    /// The same, with variables in its environment.
+    pub(crate) fn with_variables(
+        rfuse: &Path,
+        url: &str,
+        folder: &Path,
+        flags: &[String],
+        variables: &[(&str, &str)],
+    ) -> Result<Self> {
         std::fs::create_dir_all(folder).with_context(|| {
             format!("{} cannot be made: an earlier mount may still be there, try: rfuse unmount {0}", folder.display())
         })?;
         let mut mount = command(rfuse, &["mount", url]);
-        run(mount.arg(folder).args(flags), COMMAND_LIMIT)?;
+        run(mount.arg(folder).args(flags).envs(variables.iter().copied()), COMMAND_LIMIT)?;
         Ok(Self { rfuse: rfuse.to_path_buf(), folder: folder.to_path_buf(), mounted: true })
     }
 

@@ -1,5 +1,6 @@
 //! Commands with a bound on their time, and steps that say what they are.
 
+use std::io::{Read, Seek};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -38,14 +39,24 @@ pub(crate) fn run(command: &mut Command, limit: Duration) -> Result<()> {
 
 /// Runs a command quietly; its output is shown only when it fails.
 pub(crate) fn run_quietly(command: &mut Command, limit: Duration) -> Result<()> {
-    let log = tempfile::NamedTempFile::new()?;
-    command.stdin(Stdio::null()).stdout(log.reopen()?).stderr(log.reopen()?);
-    let mut child = spawn(command)?;
-    let ended = wait(&mut child, command, limit).and_then(|status| check(command, &status));
+    let (ended, said) = run_captured(command, limit)?;
     if ended.is_err() {
-        eprintln!("{}", std::fs::read_to_string(log.path()).unwrap_or_default());
+        eprintln!("{said}");
     }
     ended
+}
+
+/// Runs a command; how it ended, and all it printed, whether it failed or not.
+pub(crate) fn run_captured(command: &mut Command, limit: Duration) -> Result<(Result<()>, String)> {
+    let mut log = tempfile::tempfile()?;
+    // One description for both, so that neither writes over the other.
+    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log.try_clone()?);
+    let mut child = spawn(command)?;
+    let ended = wait(&mut child, command, limit).and_then(|status| check(command, &status));
+    let mut said = Vec::new();
+    log.rewind()?;
+    log.read_to_end(&mut said)?;
+    Ok((ended, String::from_utf8_lossy(&said).into_owned()))
 }
 
 /// What a command that must succeed prints.

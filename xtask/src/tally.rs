@@ -33,6 +33,13 @@ impl Tally {
         if passed { self.passed += 1 } else { self.failed += 1 }
     }
 
+    /// Counts the cases of a suite.
+    pub(crate) fn add(&mut self, passed: u64, failed: u64, ignored: u64) {
+        self.passed += passed;
+        self.failed += failed;
+        self.ignored += ignored;
+    }
+
     /// What was not run, and why.
     pub(crate) fn skipped(&self) -> &[String] {
         &self.skipped

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use crate::servers::{S3Server, Server};
 use crate::shell::{cargo, spawn, step};
 use crate::tally::Tally;
-use crate::{charts, check, demo, e2e, kernels, tools};
+use crate::{charts, check, conformance, demo, e2e, kernels, tools};
 
 /// What `cargo xtask test` can leave out.
 #[derive(clap::Args)]
@@ -26,6 +26,8 @@ pub(crate) struct Options {
     /// Only the test binaries of this package.
     #[arg(long, short, value_name = "PACKAGE")]
     package: Option<String>,
+    #[command(flatten)]
+    suites: conformance::Options,
 }
 
 /// The key the S3 server of the tests knows; it guards a folder that is deleted after the run.
@@ -36,8 +38,17 @@ const S3_SECRET: &str = "rfuse-test-secret";
 const LIMIT: Duration = Duration::from_secs(60 * 60);
 
 pub(crate) fn run(options: &Options) -> Result<()> {
-    println!("rfuse test: every test there is");
     let mut tally = Tally::new();
+    if options.suites.conformance {
+        println!("rfuse test: suites of foreign hands");
+        let judged = conformance::run(&options.suites, &mut tally);
+        if judged.is_err() {
+            tally.step(false);
+        }
+        report(judged);
+        return close(&tally);
+    }
+    println!("rfuse test: every test there is");
     if !options.no_check {
         let checked = check::run_all();
         tally.step(checked.is_ok());
@@ -69,6 +80,17 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         tally.step(shown.is_ok());
         report(shown);
     }
+    if options.package.is_none() {
+        let judged = conformance::run(&conformance::Options::short(), &mut tally);
+        if judged.is_err() {
+            tally.step(false);
+        }
+        report(judged);
+    }
+    close(&tally)
+}
+
+fn close(tally: &Tally) -> Result<()> {
     for skipped in tally.skipped() {
         println!("{skipped}");
     }

@@ -19,6 +19,8 @@ const HELM: &str = "helm.sh/helm/v3/cmd/helm@v3.19.5";
 /// Brings the schemas of the Kubernetes versions with it.
 const KUBERNETES_VALIDATE: &str = "kubernetes-validate==1.37.0";
 const CARGO_DENY: &str = "0.20.2";
+const PJDFSTEST: &str = "0.2.2";
+const FSX: &str = "0.3.2";
 /// The libraries whose way of reading the tests copy from nobody: they run the real ones.
 const READERS: [&str; 6] =
     ["numpy==2.4.6", "pyarrow==26.0.1", "h5py==3.16.0", "safetensors==0.8.0", "mcap==1.6.0", "zarr==3.1.6"];
@@ -120,15 +122,28 @@ fn go_program(name: &str, module: &str) -> Result<PathBuf> {
 
 /// The licence, source and ban checker.
 pub(crate) fn cargo_deny() -> Result<PathBuf> {
-    if let Some(program) = on_path("cargo-deny") {
-        return Ok(program);
-    }
-    let program = folder().join("bin/cargo-deny");
+    on_path("cargo-deny").map_or_else(|| rust_program("cargo-deny", CARGO_DENY), Ok)
+}
+
+/// A suite that judges system calls, and the users it becomes.
+pub(crate) fn pjdfstest() -> Result<PathBuf> {
+    // It links against a library of access lists and runs their programs.
+    debian(&[("getfacl", "acl libacl1-dev gcc")])?;
+    rust_program("pjdfstest", PJDFSTEST)
+}
+
+/// A suite that changes one file at random.
+pub(crate) fn fsx() -> Result<PathBuf> {
+    rust_program("fsx", FSX)
+}
+
+fn rust_program(name: &str, version: &str) -> Result<PathBuf> {
+    let program = folder().join("bin").join(name);
     if !program.exists() {
-        step("install", format_args!("cargo-deny {CARGO_DENY}"));
+        step("install", format_args!("{name} {version}"));
         let home = folder().to_string_lossy().into_owned();
-        // The default profile's optimisation buys nothing for one run of a checker.
-        let install = ["install", "--quiet", "--locked", "--root", &home, "--version", CARGO_DENY, "cargo-deny"];
+        // The default profile's optimisation buys nothing for programs that mostly wait.
+        let install = ["install", "--quiet", "--locked", "--root", &home, "--version", version, name];
         run_quietly(
             crate::shell::cargo(&install)
                 .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")

@@ -29,6 +29,7 @@ struct Order {
     options: PutOptions,
     condition: Precondition,
     modified: SystemTime,
+    changed: SystemTime,
     sent: std::collections::BTreeMap<u64, PartTag>,
 }
 
@@ -93,6 +94,7 @@ impl FileSystem {
             options: self.options(state),
             condition,
             modified: state.posix.modified.unwrap_or(state.modified),
+            changed: state.changed,
             sent: state.sent_parts(),
         }
     }
@@ -181,7 +183,8 @@ impl FileSystem {
         let meta = FileMeta {
             size,
             version,
-            modified: order.modified,
+            // The file's own time is kept beside it, where anything is.
+            modified: if self.config.posix { order.changed } else { order.modified },
             content_type: order.options.content_type.as_deref().map(Arc::from),
             is_symlink: false,
             posix: FileMeta::kept(posix),

@@ -4,14 +4,16 @@
 //! name ends in `/`, as the consoles of S3 make it, or one without the `/` whose metadata has
 //! `hdi_isfolder=true`, as Azure's tools do.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use rfuse_block::ObjectKey;
-use rfuse_store::{ListRequest, Precondition, PutOptions, StoreError, StoreErrorKind, Urgency};
+use rfuse_block::{ByteRange, ObjectKey};
+use rfuse_store::{Get, Landing, ListRequest, Precondition, PutOptions, StoreError, StoreErrorKind, Urgency};
 
-use crate::child::{FileMeta, What};
+use crate::child::{FileMeta, Marker, What};
+use crate::posix::Posix;
 use crate::{Answer, Entry, FileSystem, FsError, Inode, name};
 
 /// The content type that S3's tools give a marker.
@@ -22,15 +24,19 @@ const FOLDER: (&str, &str) = ("hdi_isfolder", "true");
 const LINK: (&str, &str) = ("is_symlink", "true");
 /// The longest target of a link, as in Linux.
 const TARGET_MAX: usize = 4095;
+/// Times a marker that others change too is read and written anew.
+const MARKER_TRIES: usize = 4;
 
 impl FileSystem {
-    /// Makes the directory `name` in the directory `parent`. [`Entry::Found`] counts one reference.
-    pub fn mkdir(self: &Arc<Self>, parent: Inode, name: &[u8]) -> Answer<Entry> {
-        self.make(parent, name, |fs, prefix, name| async move {
+    /// Makes the directory `name` in the directory `parent`, with what is kept of its mode and owner.
+    /// [`Entry::Found`] counts one reference.
+    pub fn mkdir(self: &Arc<Self>, parent: Inode, name: &[u8], mode: u32, owner: (u32, u32)) -> Answer<Entry> {
+        let posix = self.posix_of_new(mode, owner, self.config.dir_mode);
+        self.make(parent, name, move |fs, prefix, name| async move {
             let directory = name::directory_key(&prefix, &name);
-            fs.put_marker(&directory, &Precondition::Absent).await.map_err(Arc::new)?;
+            fs.put_marker(&directory, &Precondition::Absent, &posix).await.map_err(Arc::new)?;
             let now = fs.clock.now();
-            let what = What::Directory(Some(SystemTime::now()));
+            let what = What::Directory(Some(Marker::new(posix)));
             fs.directories.forget_below(&directory);
             fs.directories.change(&prefix, &name, Some(&what), now, now);
             let node = fs.refer(&directory, &what, now);
@@ -43,7 +49,7 @@ impl FileSystem {
     ///
     /// # Errors
     /// `NotPermitted` where listings do not tell links from files.
-    pub fn symlink(self: &Arc<Self>, parent: Inode, name: &[u8], target: &[u8]) -> Answer<Entry> {
+    pub fn symlink(self: &Arc<Self>, parent: Inode, name: &[u8], target: &[u8], owner: (u32, u32)) -> Answer<Entry> {
         if !self.config.posix {
             return Answer::Ready(Err(FsError::NotPermitted("links need metadata in listings, or --posix metadata")));
         }
@@ -51,15 +57,25 @@ impl FileSystem {
             return Answer::Ready(Err(FsError::Invalid("the target of a link has 1 to 4095 bytes")));
         }
         let target = Bytes::copy_from_slice(target);
-        self.make(parent, name, |fs, prefix, name| async move {
+        // A link's mode is everybody's. Its time is kept, since stores round theirs.
+        let posix = Posix { modified: Some(SystemTime::now()), ..self.posix_of_new(0, owner, 0) };
+        self.make(parent, name, move |fs, prefix, name| async move {
             let key = name::file_key(&prefix, &name);
             let mut options = PutOptions::default();
             options.metadata.insert(LINK.0.to_owned(), LINK.1.to_owned());
+            posix.write(&mut options.metadata);
             let size = target.len() as u64;
             let put = fs.store.put(&key, target, &Precondition::Absent, &options).await;
             let version = put.map_err(Arc::new)?;
             let modified = SystemTime::now();
-            let meta = FileMeta { size, version, modified, content_type: None, is_symlink: true, posix: None };
+            let meta = FileMeta {
+                size,
+                version,
+                modified,
+                content_type: None,
+                is_symlink: true,
+                posix: FileMeta::kept(posix),
+            };
             let (what, now) = (What::File(meta), fs.clock.now());
             fs.directories.change(&prefix, &name, Some(&what), now, now);
             let node = fs.refer(&key, &what, now);
@@ -88,7 +104,9 @@ impl FileSystem {
                 if work.what_is(&prefix, &name).await?.is_some() {
                     return Err(FsError::Exists);
                 }
-                make(work, prefix, name).await
+                let made = make(Arc::clone(&work), prefix.clone(), name).await?;
+                work.touch(&prefix);
+                Ok(made)
             });
             made.await.unwrap_or(Err(FsError::Interrupted))
         }))
@@ -166,6 +184,7 @@ impl FileSystem {
             }
         }
         self.gone_directory(prefix, name);
+        self.touch(prefix);
         self.keep_directory(prefix).await;
         Ok(())
     }
@@ -180,19 +199,103 @@ impl FileSystem {
         self.directories.change(prefix, name, None, now, now);
     }
 
-    pub(crate) async fn put_marker(&self, directory: &ObjectKey, condition: &Precondition) -> Result<(), StoreError> {
-        let mut options = PutOptions::default();
-        let key = match self.config.folder_markers {
+    /// What is kept of mode and owner of something new; `usual` is the mode it would have without.
+    pub(crate) fn posix_of_new(&self, mode: u32, owner: (u32, u32), usual: u32) -> Posix {
+        match self.config.posix {
+            true => Posix::of_new(mode, owner, (usual, self.config.uid, self.config.gid)),
+            false => Posix::default(),
+        }
+    }
+
+    /// Notes that a directory was given a name, or lost one, just now.
+    pub(crate) fn touch(&self, prefix: &ObjectKey) {
+        self.directories.touch(prefix, Some(SystemTime::now()));
+    }
+
+    /// The object that says that a directory is there.
+    fn marker_key(&self, directory: &ObjectKey) -> ObjectKey {
+        let bytes = directory.as_bytes();
+        match self.config.folder_markers {
+            true => ObjectKey::new(bytes.strip_suffix(b"/").unwrap_or(bytes)),
+            false => directory.clone(),
+        }
+    }
+
+    /// What a marker has beside its name.
+    fn marker_options(&self, posix: &Posix, mut metadata: BTreeMap<String, String>) -> PutOptions {
+        posix.write_directory(&mut metadata);
+        match self.config.folder_markers {
             true => {
-                options.metadata.insert(FOLDER.0.to_owned(), FOLDER.1.to_owned());
-                let bytes = directory.as_bytes();
-                ObjectKey::new(bytes.strip_suffix(b"/").unwrap_or(bytes))
+                metadata.insert(FOLDER.0.to_owned(), FOLDER.1.to_owned());
+                PutOptions { content_type: None, metadata }
             }
-            false => {
-                options.content_type = Some(MARKER_TYPE.to_owned());
-                directory.clone()
+            false => PutOptions { content_type: Some(MARKER_TYPE.to_owned()), metadata },
+        }
+    }
+
+    pub(crate) async fn put_marker(
+        &self,
+        directory: &ObjectKey,
+        condition: &Precondition,
+        posix: &Posix,
+    ) -> Result<(), StoreError> {
+        let options = self.marker_options(posix, BTreeMap::new());
+        self.store.put(&self.marker_key(directory), Bytes::new(), condition, &options).await.map(drop)
+    }
+
+    /// Has `change` made to what is kept in the marker of a directory, which is made where there is none; what is
+    /// kept then. Whoever changes it meanwhile is not overwritten.
+    ///
+    /// # Errors
+    /// `NotPermitted` where an object has the name of the marker.
+    pub(crate) async fn change_marker(
+        &self,
+        directory: &ObjectKey,
+        change: impl Fn(Posix) -> Posix,
+    ) -> Result<Posix, FsError> {
+        let key = self.marker_key(directory);
+        let mut tries = 0;
+        loop {
+            let (metadata, condition) = match self.store.head(&key).await {
+                Ok(meta) if meta.is_directory || key.as_bytes().ends_with(b"/") => {
+                    (meta.metadata, Precondition::Matches(meta.version))
+                }
+                Ok(_) => return Err(FsError::NotPermitted("an object has the name of the directory")),
+                Err(error) if error.kind == StoreErrorKind::NotFound => (BTreeMap::new(), Precondition::Absent),
+                Err(error) => return Err(Arc::new(error).into()),
+            };
+            let posix = change(Posix::read(&metadata));
+            let options = self.marker_options(&posix, metadata);
+            match self.store.put(&key, Bytes::new(), &condition, &options).await {
+                Ok(_) => return Ok(posix),
+                Err(error)
+                    if matches!(error.kind, StoreErrorKind::Changed | StoreErrorKind::Exists)
+                        && tries < MARKER_TRIES =>
+                {
+                    tries += 1;
+                }
+                Err(error) => return Err(Arc::new(error).into()),
             }
-        };
-        self.store.put(&key, Bytes::new(), condition, &options).await.map(drop)
+        }
+    }
+
+    /// The same for a link, whose target is what it was.
+    pub(crate) async fn change_link(
+        &self,
+        key: &ObjectKey,
+        change: impl FnOnce(Posix) -> Posix,
+    ) -> Result<FileMeta, FsError> {
+        let mut meta = self.store.head(key).await.map_err(Arc::new)?;
+        let mut target = vec![0; usize::try_from(meta.size).unwrap_or(usize::MAX).min(TARGET_MAX)];
+        let range = ByteRange::at(0, target.len() as u64);
+        let get = Get { key, version: Some(&meta.version), range, urgency: Urgency::Demand };
+        self.store.get(get, &mut Landing::one(&mut target)).await.map_err(Arc::new)?;
+        change(Posix::read(&meta.metadata)).write(&mut meta.metadata);
+        let options = PutOptions { content_type: meta.content_type.clone(), metadata: meta.metadata.clone() };
+        let condition = Precondition::Matches(meta.version.clone());
+        let put = self.store.put(key, target.into(), &condition, &options).await;
+        meta.version = put.map_err(|error| FsError::from(Arc::new(error)))?;
+        meta.modified = SystemTime::now();
+        Ok(FileMeta::of(&meta, None))
     }
 }

@@ -52,6 +52,8 @@ pub(crate) struct State {
     pub(crate) posix: Posix,
     /// When it was written last.
     pub(crate) modified: SystemTime,
+    /// When anything of it was changed last.
+    pub(crate) changed: SystemTime,
     /// Whether what is stored beside the bytes changed.
     pub(crate) is_retouched: bool,
     /// Its name is gone: nothing of it will be stored any more.
@@ -114,6 +116,7 @@ impl Edit {
             options,
             posix,
             modified,
+            changed: modified,
             is_retouched: false,
             is_unlinked: false,
             is_lost: false,
@@ -268,18 +271,22 @@ impl State {
     pub(crate) fn wrote(&mut self, range: ByteRange, grid: Grid) -> (Option<Line>, SmallVec<[Due; 1]>) {
         let is_news = self.base.is_some() && !self.layout.dirty().contains(range);
         self.layout.write(range);
-        self.modified = SystemTime::now();
-        self.posix.modified = None;
+        self.was_written();
         self.forget_sent(range, grid);
         let due = self.pass(range, grid);
         (is_news.then(|| Line::Write(range.start(), range.length())), due)
     }
 
+    fn was_written(&mut self) {
+        self.modified = SystemTime::now();
+        self.changed = self.modified;
+        self.posix.modified = None;
+    }
+
     /// Takes in that `range` became zeros in the spool; the line for the journal.
     pub(crate) fn zeroed(&mut self, range: ByteRange, grid: Grid) -> Line {
         self.layout.write(range);
-        self.modified = SystemTime::now();
-        self.posix.modified = None;
+        self.was_written();
         self.forget_sent(range, grid);
         Line::Write(range.start(), range.length())
     }
@@ -288,8 +295,7 @@ impl State {
     pub(crate) fn resize(&mut self, size: u64, grid: Grid) {
         let before = self.layout.size();
         self.layout.resize(size);
-        self.modified = SystemTime::now();
-        self.posix.modified = None;
+        self.was_written();
         self.forget_sent(ByteRange::new(before.min(size), before.max(size)), grid);
         self.stream.end = self.stream.end.min(size);
     }

@@ -121,11 +121,9 @@ impl FileSystem {
 
     fn create_new(self: &Arc<Self>, key: &ObjectKey, permissions: u32, owner: (u32, u32)) -> (Entry, Opened) {
         let now = SystemTime::now();
-        let mut posix = Posix::default();
-        if self.config.posix {
-            posix.mode = Some(permissions & 0o7777).filter(|mode| *mode != self.config.file_mode);
-            posix.uid = Some(owner.0).filter(|uid| *uid != self.config.uid);
-            posix.gid = Some(owner.1).filter(|gid| *gid != self.config.gid);
+        let posix = self.posix_of_new(permissions, owner, self.config.file_mode);
+        if let Some((prefix, _)) = name::split(key.as_bytes()) {
+            self.touch(&ObjectKey::new(prefix));
         }
         let user = self
             .writing
@@ -487,7 +485,8 @@ impl FileSystem {
     /// The attributes of a file that is being changed.
     pub(crate) fn edit_attr(&self, inode: Inode, edit: &Edit) -> Attr {
         let (meta, key) = self.edit_meta(edit);
-        self.attr(inode, &key, &What::File(meta))
+        let attr = self.attr(inode, &key, &What::File(meta));
+        if edit.state().is_unlinked { Attr { links: 0, ..attr } } else { attr }
     }
 
     /// What is known of a file that is being changed, and its key.
@@ -496,10 +495,10 @@ impl FileSystem {
         let meta = FileMeta {
             size: state.layout.size(),
             version: state.base.as_ref().map_or_else(|| Version::new(""), |base| base.id.version.clone()),
-            modified: state.modified,
+            modified: if self.config.posix { state.changed } else { state.modified },
             content_type: None,
             is_symlink: false,
-            posix: FileMeta::kept(state.posix),
+            posix: FileMeta::kept(Posix { modified: state.posix.modified.or(Some(state.modified)), ..state.posix }),
         };
         (meta, state.key.clone())
     }

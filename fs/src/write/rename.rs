@@ -11,8 +11,9 @@ use rfuse_block::{ByteRange, ObjectId, ObjectKey, Version};
 use rfuse_store::{ListEntry, ListRequest, ObjectMeta, Precondition, PutOptions, Urgency};
 
 use super::edit::User;
-use crate::child::{FileMeta, What};
+use crate::child::{FileMeta, Marker, What};
 use crate::expiry::Moment;
+use crate::posix::Posix;
 use crate::{Answer, FileSystem, FsError, Inode, name};
 
 /// Objects of a directory that are copied or deleted at once.
@@ -82,8 +83,10 @@ impl FileSystem {
         }
         match source {
             What::File(meta) => self.rename_file(from, to, &meta, mode).await?,
-            What::Directory(_) => self.rename_directory(from, to).await?,
+            What::Directory(marker) => self.rename_directory(from, to, marker).await?,
         }
+        self.touch(&from.prefix);
+        self.touch(&to.prefix);
         self.keep_directory(&from.prefix).await;
         Ok(())
     }
@@ -179,7 +182,12 @@ impl FileSystem {
         completed.map_err(|error| Arc::new(error).into())
     }
 
-    async fn rename_directory(self: &Arc<Self>, from: &Place, to: &Place) -> Result<(), FsError> {
+    async fn rename_directory(
+        self: &Arc<Self>,
+        from: &Place,
+        to: &Place,
+        marker: Option<Marker>,
+    ) -> Result<(), FsError> {
         let (old, new) = (from.directory(), to.directory());
         if new.as_bytes().starts_with(old.as_bytes()) {
             return Err(FsError::Invalid("a directory cannot move into itself"));
@@ -229,7 +237,8 @@ impl FileSystem {
         self.directories.forget_below(&old);
         self.directories.forget_below(&new);
         self.inodes.doubt_below(&new);
-        let (now, what) = (self.clock.now(), What::Directory(Some(std::time::SystemTime::now())));
+        let marker = marker.unwrap_or_else(|| Marker::new(Posix::default()));
+        let (now, what) = (self.clock.now(), What::Directory(Some(marker)));
         self.directories.change(&from.prefix, &from.name, None, now, now);
         self.directories.change(&to.prefix, &to.name, Some(&what), now, now);
         Ok(())

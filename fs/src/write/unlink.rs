@@ -8,9 +8,10 @@ use rfuse_store::{Precondition, StoreErrorKind};
 use super::edit::{Edit, User};
 use super::layout::Source;
 use super::send::Gathering;
-use crate::child::What;
+use crate::child::{Marker, What};
 use crate::directories::Found;
 use crate::inodes::Node;
+use crate::posix::Posix;
 use crate::{Answer, FileSystem, FsError, Inode, name};
 
 /// Bytes that are fetched at most so that who has a file open can read on when its name is gone. Of a larger
@@ -57,6 +58,7 @@ impl FileSystem {
         }
         let now = self.clock.now();
         self.directories.change(prefix, name, None, now, now);
+        self.touch(prefix);
         self.keep_directory(prefix).await;
         Ok(())
     }
@@ -144,21 +146,25 @@ impl FileSystem {
             return;
         };
         let (parent, now) = (ObjectKey::new(parent), self.clock.now());
-        let is_marked = self.directories.modified(prefix).is_some()
+        let is_marked = self.directories.marker(prefix).is_some()
             || matches!(self.directories.find(&parent, name, now), Found::Here { what: What::Directory(Some(_)), .. });
         if is_marked {
             return;
         }
-        match self.put_marker(prefix, &Precondition::Absent).await {
+        match self.put_marker(prefix, &Precondition::Absent, &Posix::default()).await {
             Ok(()) => {}
-            Err(error) if error.kind == StoreErrorKind::Exists => {}
+            // What is kept in it is not known here: whoever wants to know asks.
+            Err(error) if error.kind == StoreErrorKind::Exists => {
+                self.directories.doubt(&parent, name);
+                return;
+            }
             // The directory may go with its last name then, as it would have without us.
             Err(error) => {
                 tracing::debug!(directory = %prefix, %error, "a directory got no marker");
                 return;
             }
         }
-        let what = What::Directory(Some(std::time::SystemTime::now()));
+        let what = What::Directory(Some(Marker::new(Posix::default())));
         self.directories.change(&parent, name, Some(&what), now, now);
     }
 }

@@ -60,10 +60,14 @@ pub mod fattr {
     pub const GID: u32 = 1 << 2;
     /// The size.
     pub const SIZE: u32 = 1 << 3;
+    /// The time of the last read.
+    pub const ATIME: u32 = 1 << 4;
     /// The time of the last write.
     pub const MTIME: u32 = 1 << 5;
     /// `fh` is a handle.
     pub const FH: u32 = 1 << 6;
+    /// The time of the last read is now.
+    pub const ATIME_NOW: u32 = 1 << 7;
     /// The time of the last write is now.
     pub const MTIME_NOW: u32 = 1 << 8;
 }

@@ -27,6 +27,7 @@ pub enum Change<'a> {
     },
     Mkdir {
         name: &'a [u8],
+        mode: u32,
     },
     Symlink {
         name: &'a [u8],
@@ -77,6 +78,7 @@ pub struct SetAttr {
     pub uid: Option<u32>,
     pub gid: Option<u32>,
     pub modified: Option<SystemTime>,
+    pub accessed: Option<SystemTime>,
 }
 
 impl<'a> Change<'a> {
@@ -92,7 +94,10 @@ impl<'a> Change<'a> {
                 let mode = take::<MknodIn>(body)?.mode;
                 Self::Mknod { name: name(body.get(size_of::<MknodIn>()..)?)?, mode }
             }
-            Opcode::Mkdir => Self::Mkdir { name: name(body.get(size_of::<MkdirIn>()..)?)? },
+            Opcode::Mkdir => {
+                let mode = take::<MkdirIn>(body)?.mode;
+                Self::Mkdir { name: name(body.get(size_of::<MkdirIn>()..)?)?, mode }
+            }
             Opcode::Symlink => {
                 let (name, target) = two_names(body)?;
                 Self::Symlink { name, target }
@@ -138,9 +143,16 @@ fn two_names(body: &[u8]) -> Option<(&[u8], &[u8])> {
 
 fn set_attr(message: &SetattrIn) -> Change<'static> {
     let valid = |bit: u32| message.valid & bit != 0;
+    // One look at the clock, so that both are the same.
+    let now = SystemTime::now();
     let modified = match () {
-        () if valid(fattr::MTIME_NOW) => Some(SystemTime::now()),
+        () if valid(fattr::MTIME_NOW) => Some(now),
         () if valid(fattr::MTIME) => time(message.mtime, message.mtimensec),
+        () => None,
+    };
+    let accessed = match () {
+        () if valid(fattr::ATIME_NOW) => Some(now),
+        () if valid(fattr::ATIME) => time(message.atime, message.atimensec),
         () => None,
     };
     let set = SetAttr {
@@ -149,6 +161,7 @@ fn set_attr(message: &SetattrIn) -> Change<'static> {
         uid: valid(fattr::UID).then_some(message.uid),
         gid: valid(fattr::GID).then_some(message.gid),
         modified,
+        accessed,
     };
     Change::Setattr { handle: valid(fattr::FH).then_some(message.fh), set }
 }

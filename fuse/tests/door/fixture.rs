@@ -36,6 +36,7 @@ pub(crate) struct Setup {
     pub(crate) direct_io: bool,
     pub(crate) way: Way,
     pub(crate) metadata_ttl: Duration,
+    pub(crate) negative_ttl: Duration,
     /// Read-only mounts have no spool.
     pub(crate) writable: bool,
     pub(crate) part_size: u64,
@@ -55,6 +56,7 @@ impl Default for Setup {
             direct_io: false,
             way: Way::Auto,
             metadata_ttl: Duration::from_secs(60),
+            negative_ttl: FsConfig::default().negative_ttl,
             writable: false,
             part_size: 8 << 20,
         }
@@ -101,6 +103,7 @@ impl Mounted {
         let (file_mode, dir_mode) = if setup.writable { (0o644, 0o755) } else { (0o444, 0o555) };
         let config = FsConfig {
             metadata_ttl: setup.metadata_ttl,
+            negative_ttl: setup.negative_ttl,
             read_only: !setup.writable,
             posix: true,
             file_mode,

@@ -17,6 +17,8 @@ mod reading;
 #[cfg(test)]
 mod refusing;
 #[cfg(test)]
+mod tree;
+#[cfg(test)]
 mod waiting;
 #[cfg(test)]
 mod writing;

@@ -162,7 +162,10 @@ pub(super) fn head(root: &Root, key: &ObjectKey) -> Result<ObjectMeta, StoreErro
             Ok(meta)
         }
         Name::Directory(path) => match root.stat(path).map_err(&failed)? {
-            stat if root::is_directory(&stat) => Ok(meta(key, &stat)),
+            stat if root::is_directory(&stat) => {
+                let options = read_options(root.directory(path).map_err(&failed)?);
+                Ok(ObjectMeta { metadata: options.metadata, ..meta(key, &stat) })
+            }
             _ => Err(failed(Errno::NOENT)),
         },
     }

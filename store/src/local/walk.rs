@@ -95,8 +95,15 @@ impl Walk<'_, '_> {
 
     fn names(&mut self, directory: &OwnedFd, stat: &Stat, path: &mut Vec<u8>) -> Result<Step, Errno> {
         let names = self.sorted(directory, stat, path)?;
-        if names.is_empty() && !path.is_empty() && path.as_slice() >= self.page.from() {
-            return Ok(self.page.offer(path, || Some(read::meta(&ObjectKey::new(path.as_slice()), stat))));
+        if !path.is_empty() && path.as_slice() >= self.page.from() && path.starts_with(self.request.prefix.as_bytes()) {
+            let metadata = write::read_options(directory).metadata;
+            if names.is_empty() || !metadata.is_empty() {
+                let meta = ObjectMeta { metadata, ..read::meta(&ObjectKey::new(path.as_slice()), stat) };
+                let step = self.page.offer(path, || Some(meta));
+                if names.is_empty() || step == Step::Done {
+                    return Ok(step);
+                }
+            }
         }
         let length = path.len();
         let Some(first) = first_wanted(&names, path, self.page.from()) else { return Ok(Step::Next) };
@@ -123,6 +130,9 @@ impl Walk<'_, '_> {
         let is_wanted = path.starts_with(self.request.prefix.as_bytes());
         if path.ends_with(b"/") && is_wanted && !self.request.delimited {
             return self.directory(path);
+        }
+        if path.ends_with(b"/") && is_wanted {
+            return Ok(self.page.offer_marked(path, || directory_meta(directory, path, start)));
         }
         let root = self.root;
         Ok(self.page.offer(path, || file_meta(root, directory, path, start)))
@@ -192,6 +202,17 @@ fn first_wanted(names: &Names, path: &[u8], from: &[u8]) -> Option<usize> {
         None if path < from => None,
         None => Some(0),
     }
+}
+
+/// What is known of a directory that something is kept beside.
+fn directory_meta(directory: &OwnedFd, path: &[u8], start: usize) -> Option<ObjectMeta> {
+    let name = path[start..].strip_suffix(b"/")?;
+    let metadata = write::options_at(directory, name).metadata;
+    if metadata.is_empty() {
+        return None;
+    }
+    let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+    root::is_directory(&stat).then(|| ObjectMeta { metadata, ..read::meta(&ObjectKey::new(path), &stat) })
 }
 
 fn file_meta(root: &Root, directory: &OwnedFd, path: &[u8], start: usize) -> Option<ObjectMeta> {

@@ -129,7 +129,7 @@ pub(super) fn put(
             draft.file.write_all(body).map_err(|error| failed(errno_of(&error)))?;
             draft.publish(root, key, Operation::Put, condition, options)
         }
-        Name::Directory(path) if body.is_empty() => put_directory(root, key, path, condition),
+        Name::Directory(path) if body.is_empty() => put_directory(root, key, path, condition, options),
         Name::Directory(_) => {
             let text = "a local directory holds no bytes under a name that ends in `/`";
             Err(StoreError::new(StoreErrorKind::BadName, Operation::Put, text).about(key))
@@ -137,7 +137,13 @@ pub(super) fn put(
     }
 }
 
-fn put_directory(root: &Root, key: &ObjectKey, path: &[u8], condition: &Precondition) -> Result<Version, StoreError> {
+fn put_directory(
+    root: &Root,
+    key: &ObjectKey,
+    path: &[u8],
+    condition: &Precondition,
+    options: &PutOptions,
+) -> Result<Version, StoreError> {
     let failed = root::failed_at(Operation::Put, key);
     let before = root.stat(path).ok();
     match (condition, &before) {
@@ -152,6 +158,12 @@ fn put_directory(root: &Root, key: &ObjectKey, path: &[u8], condition: &Precondi
         _ => {}
     }
     let directory = make_directories(root, path).map_err(&failed)?;
+    // Only metadata says more than that the directory is there; its type is every directory's.
+    let kept = PutOptions { content_type: None, metadata: options.metadata.clone() };
+    if kept == PutOptions::default() && before.is_some() {
+        forget_options(&directory).map_err(&failed)?;
+    }
+    write_options(&directory, &kept).map_err(&failed)?;
     Ok(root::version(&rustix::fs::fstat(&directory).map_err(&failed)?))
 }
 
@@ -235,7 +247,15 @@ fn write_options(file: impl AsFd, options: &PutOptions) -> Result<(), Errno> {
     rustix::fs::fsetxattr(file, OPTIONS_ATTRIBUTE, &text, XattrFlags::empty())
 }
 
-/// What is kept beside the file `name` in `directory`.
+/// Nothing is kept beside it any more.
+fn forget_options(file: impl AsFd) -> Result<(), Errno> {
+    match rustix::fs::fremovexattr(file, OPTIONS_ATTRIBUTE) {
+        Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// What is kept beside the file or directory `name` in `directory`.
 pub(super) fn options_at(directory: &OwnedFd, name: &[u8]) -> PutOptions {
     // There is no call that takes a directory and a name; the descriptor's own name leads there all the same.
     let path = [format!("/proc/self/fd/{}/", directory.as_raw_fd()).as_bytes(), name].concat();
