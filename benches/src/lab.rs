@@ -4,6 +4,7 @@ mod fio;
 mod mount;
 mod process;
 mod rescue;
+mod resim;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -17,12 +18,14 @@ use tempfile::TempDir;
 pub use fio::{FioResult, InOrder, Outstanding, PageCache, RandomRead, SequentialRead, Streamed};
 pub use mount::{AbortHandle, Mount, raise_read_ahead};
 pub use process::Process;
+pub use resim::{Told, finish_resim};
 
 use crate::client::control;
 use crate::null;
 use crate::raw::Outcome;
 use crate::server::Stats;
 use crate::stream;
+use rescue::Rescued;
 
 /// How the mounts reach the load server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
@@ -58,6 +61,7 @@ pub struct Lab {
     server: Process,
     address: SocketAddr,
     cloud: Cloud,
+    rescued: Rescued,
     /// How much is done.
     pub extent: Extent,
 }
@@ -99,9 +103,26 @@ impl Lab {
         command.arg("--tree").arg(format!("tree={files},{directories}"));
         command.arg("--tree").arg(format!("files={small},1,100K"));
         let mut server = Process::start(&mut command, &dir.path().join("serve.log"))?;
-        rescue::prepare(dir.path(), server.id())?;
+        let rescued = rescue::prepare(dir.path(), server.id())?;
         let address = listening(&mut server)?;
-        Ok(Self { dir, rfuse, bench, server, address, cloud, extent })
+        Ok(Self { dir, rfuse, bench, server, address, cloud, rescued, extent })
+    }
+
+    /// Another place below this one, whose server has the files of `folder` in the bucket `data`. They are read
+    /// into its memory.
+    ///
+    /// # Errors
+    /// The folder cannot be read, or the server does not start.
+    pub fn over(&self, folder: &Path) -> anyhow::Result<Self> {
+        let dir = tempfile::Builder::new().prefix("over-").tempdir_in(self.dir())?;
+        let (rfuse, bench, cloud, extent) = (self.rfuse.clone(), self.bench.clone(), self.cloud, self.extent);
+        let mut command = Command::new(&bench);
+        command.arg("serve").arg("--folder").arg(format!("data={}", folder.display()));
+        let mut server = Process::start(&mut command, &dir.path().join("serve.log"))?;
+        let rescued = self.rescued.clone();
+        rescued.add(server.id());
+        let address = listening(&mut server)?;
+        Ok(Self { dir, rfuse, bench, server, address, cloud, rescued, extent })
     }
 
     /// The scratch folder.

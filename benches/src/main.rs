@@ -53,6 +53,9 @@ struct ServeArgs {
     /// Files in a tree of directories, ten in each; may be given again
     #[arg(long, value_name = "BUCKET=FILES,DIRECTORIES[,SIZE]")]
     tree: Vec<String>,
+    /// Every file below a folder, kept in memory; may be given again
+    #[arg(long, value_name = "BUCKET=FOLDER")]
+    folder: Vec<String>,
     /// Time between request and answer, as 10ms
     #[arg(long, value_name = "TIME")]
     latency: Option<String>,
@@ -223,6 +226,9 @@ fn serve(args: &ServeArgs) -> anyhow::Result<()> {
     }
     for word in &args.tree {
         catalogue.add_tree_word(word).map_err(anyhow::Error::msg)?;
+    }
+    for word in &args.folder {
+        catalogue.add_folder_word(word).map_err(anyhow::Error::msg)?;
     }
     let mut behaviour = Behaviour::default();
     let given =

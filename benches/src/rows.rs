@@ -7,6 +7,7 @@ mod disk_hits;
 mod faults;
 mod hang;
 mod hits;
+mod jobs;
 mod memory_cap;
 mod outstanding;
 mod plan;
@@ -35,7 +36,7 @@ pub struct Group {
 }
 
 /// All of them, in the order in which they run.
-pub const GROUPS: [Group; 15] = [
+pub const GROUPS: [Group; 16] = [
     Group { name: "random", measure: amplification::random },
     Group { name: "mmap", measure: amplification::mapped },
     Group { name: "cold-cpu", measure: cold_cpu::measure },
@@ -46,6 +47,7 @@ pub const GROUPS: [Group; 15] = [
     Group { name: "descriptors", measure: descriptors::measure },
     Group { name: "sequential", measure: sequential::measure },
     Group { name: "plan", measure: plan::measure },
+    Group { name: "jobs", measure: jobs::measure },
     Group { name: "find", measure: walk::measure },
     Group { name: "small-files", measure: small_files::measure },
     Group { name: "memory", measure: memory_cap::measure },

@@ -56,6 +56,8 @@ pub(crate) struct LogFile {
     topics: BTreeMap<u16, Topic>,
     chunks: Vec<Chunk>,
     start: u64,
+    /// Where the reads of opening it were, and how long.
+    opening: Vec<(u64, u64)>,
 }
 
 /// Which part of a log is wanted.
@@ -90,7 +92,8 @@ impl LogFile {
         let file = File::open(path).map_err(|error| Failure::file("open", path, &error))?;
         let size = file.metadata().map_err(|error| Failure::file("open", path, &error))?.len();
         check_ends(path, &file, size)?;
-        let summary = read_summary(path, &file, size)?;
+        let mut opening = vec![(0, MAGIC.len() as u64), (size - MAGIC.len() as u64, MAGIC.len() as u64)];
+        let summary = read_summary(path, &file, size, &mut opening)?;
         let topics = summary.channels.iter().map(|(id, channel)| {
             let schema = channel.schema.as_ref().map_or("", |schema| schema.name.as_str());
             let layout = Layout::of(schema, &channel.message_encoding);
@@ -130,7 +133,7 @@ impl LogFile {
             Some(stats) if stats.message_count > 0 => stats.message_start_time,
             _ => chunks.iter().map(|chunk| chunk.start).find(|start| *start > 0).unwrap_or(0),
         };
-        Ok(Self { path: path.to_path_buf(), file, topics, chunks, start })
+        Ok(Self { path: path.to_path_buf(), file, topics, chunks, start, opening })
     }
 
     /// Its channels by number.
@@ -141,6 +144,11 @@ impl LogFile {
     /// Its chunks in the order of their first messages.
     pub(crate) fn chunks(&self) -> &[Chunk] {
         &self.chunks
+    }
+
+    /// The reads that opening it took, in their order: offset and length.
+    pub(crate) fn opening(&self) -> &[(u64, u64)] {
+        &self.opening
     }
 
     /// Log time of its first message.
@@ -195,7 +203,7 @@ fn check_ends(path: &Path, file: &File, size: u64) -> Result<(), Failure> {
     Ok(())
 }
 
-fn read_summary(path: &Path, file: &File, size: u64) -> Result<mcap::Summary, Failure> {
+fn read_summary(path: &Path, file: &File, size: u64, reads: &mut Vec<(u64, u64)>) -> Result<mcap::Summary, Failure> {
     let failed = |error: McapError| match error {
         McapError::Io(error) => Failure::file("read", path, &error),
         other => damaged(path, format!("its index is damaged: {other}")),
@@ -209,6 +217,7 @@ fn read_summary(path: &Path, file: &File, size: u64) -> Result<mcap::Summary, Fa
                 let count = file.read_at(reader.insert(wanted), position);
                 let count = count.map_err(|error| Failure::file("read", path, &error))?;
                 reader.notify_read(count);
+                reads.extend((count > 0).then_some((position, count as u64)));
                 position += count as u64;
             }
             SummaryReadEvent::SeekRequest(to) => {
@@ -269,6 +278,17 @@ pub(crate) mod tests {
         assert_eq!(log.select(&window).len(), 1);
         let window = Window { topics: vec!["/b".to_owned()], ..Window::all() };
         assert_eq!(log.select(&window).len(), 4);
+    }
+
+    #[test]
+    fn the_reads_of_opening_a_log_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.mcap");
+        sample(&path, 16, mcap::WriteOptions::new());
+        let (size, log) = (std::fs::metadata(&path).unwrap().len(), LogFile::open(&path).unwrap());
+        assert_eq!(log.opening()[..2], [(0, 8), (size - 8, 8)]);
+        assert!(log.opening().len() > 2, "the summary was read without a read");
+        assert!(log.opening().iter().all(|(offset, length)| offset + length <= size));
     }
 
     #[test]

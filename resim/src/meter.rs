@@ -120,7 +120,7 @@ impl Meter {
     }
 
     /// Counts a read that began at `begun` and took `took`.
-    fn add(&self, begun: Instant, took: Duration, file: usize, offset: u64, length: u64) {
+    pub(crate) fn add(&self, begun: Instant, took: Duration, file: usize, offset: u64, length: u64) {
         let at = begun.saturating_duration_since(self.begun).as_secs_f64();
         let micros = (took.as_micros() as u64).clamp(1, LATENCY_MOST_US);
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);

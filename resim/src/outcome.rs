@@ -55,8 +55,8 @@ impl Failure {
         let help = match error {
             DeviceError::Absent(_) => "use --device cpu, or start it where the GPU is visible (nvidia-smi lists it)",
             DeviceError::OutOfMemory { .. } => {
-                "other programs use this GPU (nvidia-smi lists them): end them, use another one with --device, or \
-                 make --batch smaller"
+                "end other programs on this GPU (nvidia-smi lists them), use another one with --device, or ask for \
+                 less at a time: a smaller --batch of train, a smaller --block of load"
             }
             DeviceError::Driver { .. } => "look at the kernel log for Xid errors; --device cpu needs no GPU",
         };

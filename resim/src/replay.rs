@@ -110,18 +110,21 @@ impl Replay {
         Ok(Outcome { failure: failure.or_else(|| verdict.incomplete()), verdict })
     }
 
-    /// Writes which chunks a run reads, in its order.
+    /// Writes what a run reads, in its order: it opens all logs first.
     ///
     /// # Errors
     /// A log cannot be opened, or the plan cannot be written.
     pub(crate) fn write_plan(&self, path: &Path) -> Result<u64, Failure> {
-        let mut steps = Vec::new();
+        let (mut opening, mut chunks) = (Vec::new(), Vec::new());
         for log in self.names()? {
             let name = log.strip_prefix(self.base()).unwrap_or(&log).to_string_lossy().into_owned();
-            steps.extend(LogFile::open(&log)?.select(&self.window).into_iter().map(|chunk| (name.clone(), chunk)));
+            let file = LogFile::open(&log)?;
+            opening.extend(file.opening().iter().map(|(offset, length)| (name.clone(), *offset, *length)));
+            chunks.extend(file.select(&self.window).into_iter().map(|c| (name.clone(), c.offset, c.length)));
         }
-        let steps = steps.iter().map(|(path, chunk)| plan::Step { path, offset: chunk.offset, length: chunk.length });
-        plan::write(path, "replay: chunks in the order of their messages", steps)
+        let steps = opening.iter().chain(&chunks);
+        let steps = steps.map(|(path, offset, length)| plan::Step { path, offset: *offset, length: *length });
+        plan::write(path, "replay: the index of every log, then chunks in the order of their messages", steps)
     }
 
     /// The folder that names are told from.
@@ -169,9 +172,13 @@ impl Replay {
                 files::forget(path)?;
             }
             let name = path.strip_prefix(base).unwrap_or(path).to_string_lossy().into_owned();
-            // Opening reads head, foot and index; the bytes of these are not known here, their time is.
-            match meter.time(logs.len(), 0, 0, || LogFile::open(path)) {
+            let begun = Instant::now();
+            match LogFile::open(path) {
                 Ok(file) => {
+                    // Head, foot and index count as one read, at the place of the index.
+                    let offset = file.opening().last().map_or(0, |(offset, _)| *offset);
+                    let bytes = file.opening().iter().map(|(_, length)| length).sum();
+                    meter.add(begun, begun.elapsed(), logs.len(), offset, bytes);
                     let expected = manifest.and_then(|manifest| manifest.files.get(&name));
                     let expected = expected.map(|entry| entry.pieces.clone()).unwrap_or_default();
                     logs.push(Log { name, file, expected });
@@ -206,6 +213,7 @@ impl Replay {
             while let Some(piece) = stage.next(feed, meter, results, logs)? {
                 let Piece { log, length, checked, records } = piece;
                 bar.inc(length);
+                bar.set_message(format!("log {} of {}, {}", log + 1, logs.len(), stage.busy_words(meter.elapsed())));
                 sums.checked += u64::from(checked);
                 match records {
                     Ok(records) => {
@@ -286,7 +294,7 @@ pub(crate) fn short_hash(hash: Sha256) -> String {
 
 fn progress(bytes: u64) -> ProgressBar {
     let style = ProgressStyle::with_template(
-        "  replay {bar:24} {percent:>3} %  {decimal_bytes} of {decimal_total_bytes}  {decimal_bytes_per_sec}  {eta} left",
+        "  replay {bar:24} {percent:>3} %  {decimal_bytes} of {decimal_total_bytes}  {decimal_bytes_per_sec}  {msg}  {eta} left",
     );
     ProgressBar::new(bytes).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

@@ -2,6 +2,7 @@
 //! and the scratch folder are cleared away here.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::mount::{UnmountFlags, unmount};
 use rustix::process::{Pid, Signal, kill_process};
@@ -10,9 +11,22 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Exit status of a run that was ended by a signal.
 const INTERRUPTED: i32 = 130;
 
+/// The processes that are ended too.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rescued(Arc<Mutex<Vec<u32>>>);
+
+impl Rescued {
+    /// One more.
+    pub(super) fn add(&self, process: u32) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(process);
+    }
+}
+
 /// Starts a thread that waits for a signal as long as this process lives.
-pub(super) fn prepare(dir: &Path, server: u32) -> std::io::Result<()> {
-    let dir = dir.to_owned();
+pub(super) fn prepare(dir: &Path, server: u32) -> std::io::Result<Rescued> {
+    let (dir, rescued) = (dir.to_owned(), Rescued::default());
+    rescued.add(server);
+    let ended = rescued.clone();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (mut interrupt, mut terminate) = {
         let _inside = runtime.enter();
@@ -25,21 +39,23 @@ pub(super) fn prepare(dir: &Path, server: u32) -> std::io::Result<()> {
                 _ = terminate.recv() => {}
             }
         });
-        clear(&dir, server);
+        clear(&dir, &ended);
         std::process::exit(INTERRUPTED);
     })?;
-    Ok(())
+    Ok(rescued)
 }
 
 /// Each step is worth trying whatever became of the one before: there is nobody left to tell.
-fn clear(dir: &Path, server: u32) {
+fn clear(dir: &Path, servers: &Rescued) {
     for mount in mounts_below(dir) {
         // Forced first, so that no reader waits; a process whose mount is gone ends by itself.
         let _ = unmount(&mount, UnmountFlags::FORCE);
         let _ = unmount(&mount, UnmountFlags::DETACH);
     }
-    if let Some(server) = i32::try_from(server).ok().and_then(Pid::from_raw) {
-        let _ = kill_process(server, Signal::TERM);
+    for server in servers.0.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        if let Some(server) = i32::try_from(*server).ok().and_then(Pid::from_raw) {
+            let _ = kill_process(server, Signal::TERM);
+        }
     }
     let _ = std::fs::remove_dir_all(dir);
 }

@@ -111,7 +111,11 @@ fn object(catalogue: &Catalogue, request: &Request) -> Result<Reply, Refusal> {
     if status == 206 {
         lines.push_str(&content_range(first, end, object.size));
     }
-    Ok(Reply { status, lines, body: Body::Pattern { seed: object.seed, range: first..end } })
+    let body = match &object.held {
+        Some(bytes) => Body::Held(bytes.slice(first as usize..end as usize)),
+        None => Body::Pattern { seed: object.seed, range: first..end },
+    };
+    Ok(Reply { status, lines, body })
 }
 
 /// The line that says which bytes these are; `end` is not one of them.

@@ -1,6 +1,11 @@
-//! Which objects there are. Names and sizes only: bytes are made when they are asked for.
+//! Which objects there are. Mostly names and sizes: bytes are made when they are asked for, but for the files of a
+//! folder, which are kept in memory whole.
 
 use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+use bytes::Bytes;
 
 use crate::{pattern, words};
 
@@ -13,6 +18,8 @@ pub struct Object {
     pub size: u64,
     /// What its bytes follow from.
     pub seed: u64,
+    /// Its bytes, where they follow from nothing.
+    pub held: Option<Bytes>,
 }
 
 impl Object {
@@ -31,9 +38,36 @@ pub struct Catalogue {
 impl Catalogue {
     /// Adds one object; one of the same name is replaced.
     pub fn add(&mut self, bucket: &str, name: &str, size: u64) {
-        let object = Object { name: name.to_owned(), size, seed: pattern::seed_of(bucket, name) };
+        self.insert(bucket, Object { name: name.to_owned(), size, seed: pattern::seed_of(bucket, name), held: None });
+    }
+
+    /// Adds every file below `folder` with its bytes; one of the same name is replaced. The bytes stay in memory.
+    ///
+    /// # Errors
+    /// The folder or a file cannot be read, or a name is no UTF-8.
+    pub fn add_folder(&mut self, bucket: &str, folder: &Path) -> io::Result<()> {
+        let mut folders = vec![folder.to_path_buf()];
+        while let Some(at) = folders.pop() {
+            for entry in std::fs::read_dir(at)? {
+                let entry = entry?;
+                if entry.file_type()?.is_dir() {
+                    folders.push(entry.path());
+                    continue;
+                }
+                let path = entry.path();
+                let name = path.strip_prefix(folder).ok().and_then(Path::to_str);
+                let name = name.ok_or_else(|| io::Error::other(format!("{} is no UTF-8", path.display())))?;
+                let bytes = Bytes::from(std::fs::read(&path)?);
+                let (size, seed) = (bytes.len() as u64, pattern::seed_of(bucket, name));
+                self.insert(bucket, Object { name: name.to_owned(), size, seed, held: Some(bytes) });
+            }
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, bucket: &str, object: Object) {
         let objects = self.buckets.entry(bucket.to_owned()).or_default();
-        match objects.binary_search_by(|other| other.name.as_str().cmp(name)) {
+        match objects.binary_search_by(|other| other.name.cmp(&object.name)) {
             Ok(at) => objects[at] = object,
             Err(at) => objects.insert(at, object),
         }
@@ -58,6 +92,15 @@ impl Catalogue {
         let ((bucket, name), size) = parts.ok_or_else(|| format!("`{word}` is not BUCKET/NAME=SIZE"))?;
         self.add(bucket, name, words::size(size)?);
         Ok(())
+    }
+
+    /// `BUCKET=FOLDER`.
+    ///
+    /// # Errors
+    /// What is wrong with the word or the folder.
+    pub fn add_folder_word(&mut self, word: &str) -> Result<(), String> {
+        let (bucket, folder) = word.split_once('=').ok_or_else(|| format!("`{word}` is not BUCKET=FOLDER"))?;
+        self.add_folder(bucket, Path::new(folder)).map_err(|error| format!("cannot hold {folder}: {error}"))
     }
 
     /// `BUCKET=FILES,DIRECTORIES[,SIZE]`; files hold 4 KiB where no size is given.
@@ -114,6 +157,18 @@ mod tests {
         }
         assert_eq!(directories.len(), 1111);
         assert!(objects.is_sorted_by(|a, b| a.name < b.name));
+    }
+
+    #[test]
+    fn a_folder_is_held_with_its_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("deep")).unwrap();
+        std::fs::write(folder.path().join("deep/a"), "bytes").unwrap();
+        let mut catalogue = Catalogue::default();
+        catalogue.add_folder_word(&format!("held={}", folder.path().display())).unwrap();
+        let object = catalogue.object("held", "deep/a").unwrap();
+        assert_eq!((object.size, object.held.as_deref()), (5, Some(&b"bytes"[..])));
+        assert!(catalogue.add_folder_word("held=/nowhere/at/all").is_err());
     }
 
     #[test]

@@ -130,11 +130,11 @@ impl Exchange<'_> {
         match &reply.body {
             Body::Absent(_) => {}
             Body::Text(text) => self.output.extend_from_slice(&text.as_bytes()[..length as usize]),
-            Body::Pattern { seed, range } => {
+            body @ (Body::Pattern { .. } | Body::Held(_)) => {
                 let mut sent = 0;
                 while sent < length {
                     let chunk = CHUNK.min(length - sent);
-                    self.extend(*seed, range.start + sent, chunk as usize);
+                    self.extend(body, sent, chunk as usize);
                     self.stream.write_all(self.output).await?;
                     self.output.clear();
                     sent += chunk;
@@ -148,14 +148,21 @@ impl Exchange<'_> {
         self.stream.write_all(self.output).await
     }
 
-    fn extend(&mut self, seed: u64, offset: u64, length: usize) {
-        let before = self.output.len();
-        self.output.resize(before + length, 0);
-        pattern::fill(seed, offset, &mut self.output[before..]);
+    /// Adds `length` bytes of an object, from `sent` on.
+    fn extend(&mut self, body: &Body, sent: u64, length: usize) {
+        match body {
+            Body::Held(bytes) => self.output.extend_from_slice(&bytes[sent as usize..sent as usize + length]),
+            Body::Pattern { seed, range } => {
+                let before = self.output.len();
+                self.output.resize(before + length, 0);
+                pattern::fill(*seed, range.start + sent, &mut self.output[before..]);
+            }
+            Body::Text(_) | Body::Absent(_) => {}
+        }
     }
 
     fn count_bytes(&self, operation: Operation, body: &Body, length: u64) {
-        if operation == Operation::Get && matches!(body, Body::Pattern { .. }) {
+        if operation == Operation::Get && matches!(body, Body::Pattern { .. } | Body::Held(_)) {
             self.shared.counters.bytes.fetch_add(length, std::sync::atomic::Ordering::Relaxed);
         }
     }
@@ -166,6 +173,8 @@ impl Fault {
     fn fit(self, body: &Body) -> Self {
         match (self, body) {
             (Self::Truncated | Self::WrongRange, Body::Text(_) | Body::Absent(_)) => Self::Internal,
+            // What lies beside bytes that follow from nothing is not here any more.
+            (Self::WrongRange, Body::Held(_)) => Self::Internal,
             _ => self,
         }
     }

@@ -3,6 +3,8 @@
 use std::fmt::Write;
 use std::ops::Range;
 
+use bytes::Bytes;
+
 /// What follows the head.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Body {
@@ -10,6 +12,8 @@ pub(super) enum Body {
     Text(String),
     /// Bytes of an object, made while they are sent.
     Pattern { seed: u64, range: Range<u64> },
+    /// Bytes of an object that is kept in memory.
+    Held(Bytes),
     /// Nothing, but the head says so many, as HEAD wants it.
     Absent(u64),
 }
@@ -20,6 +24,7 @@ impl Body {
         match self {
             Self::Text(text) => text.len() as u64,
             Self::Pattern { range, .. } => range.end - range.start,
+            Self::Held(bytes) => bytes.len() as u64,
             Self::Absent(length) => *length,
         }
     }

@@ -48,11 +48,10 @@ impl<'a> Cloud<'a> {
         if big_endian || y != x + 4 || z != x + 8 || x + 12 > stride || !inside {
             return Err(MessageError::Fields);
         }
-        let count = u64::from(height) * u64::from(width);
-        if count * stride as u64 > data.len() as u64 {
-            return Err(MessageError::Short);
-        }
-        Ok(Self { data: &data[..count as usize * stride], stride, offset: x, intensity })
+        let length = (u64::from(height) * u64::from(width)).checked_mul(stride as u64);
+        let length = length.and_then(|length| usize::try_from(length).ok()).ok_or(MessageError::Short)?;
+        let data = data.get(..length).ok_or(MessageError::Short)?;
+        Ok(Self { data, stride, offset: x, intensity })
     }
 
     /// How many points there are.
@@ -123,6 +122,15 @@ mod tests {
         let mut bytes = vec![9; 16];
         cloud.copy_to(&mut bytes);
         assert_eq!(bytes, [4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn a_size_that_no_message_has_is_an_error() {
+        let mut message = write_cloud(5, "lidar", &[[1.0; 4]; 4]);
+        // Height and width come after the stamp: two words, and a text of six bytes with its length.
+        let at = 4 + 8 + 4 + 8;
+        message[at..at + 8].fill(0xff);
+        assert!(matches!(Cloud::parse(&message), Err(MessageError::Short)));
     }
 
     #[test]

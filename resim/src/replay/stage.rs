@@ -1,6 +1,7 @@
 //! The device's side of a replay: frames go in, answers come out in the same order and are scored and written.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
@@ -70,6 +71,12 @@ impl Stage {
             self.usage.waited(begun, took);
         }
         Ok(piece)
+    }
+
+    /// How busy the device was until now, for the line that shows progress.
+    pub(super) fn busy_words(&self, elapsed: Duration) -> String {
+        let share = self.usage.busy_seconds() / elapsed.as_secs_f64().max(1e-3);
+        format!("device busy {:.0} %", (share * 100.0).min(100.0))
     }
 
     /// Takes a message: truths are kept, frames go to the device.

@@ -1,7 +1,7 @@
 //! A generated input that all tests share, and the binary.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 use serde_json::Value;
@@ -15,6 +15,12 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
+    pub(crate) fn of(output: &Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let code = output.status.code().unwrap();
+        Self { code, stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    }
+
     /// The verdict it printed with `--json`.
     #[track_caller]
     pub(crate) fn verdict(&self) -> Value {
@@ -34,12 +40,7 @@ pub(crate) const RESIM: &str = env!("CARGO_BIN_EXE_rfuse-resim");
 
 /// Runs it.
 pub(crate) fn resim(arguments: &[&str]) -> Ran {
-    let output = Command::new(RESIM).args(arguments).output().unwrap();
-    Ran {
-        code: output.status.code().unwrap(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
+    Ran::of(&Command::new(RESIM).args(arguments).output().unwrap())
 }
 
 /// Two logs of two seconds and a token file; made once, read by all.

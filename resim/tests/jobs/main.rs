@@ -5,5 +5,7 @@
 mod bad_input;
 mod fixture;
 mod mounted;
+mod requirement;
 mod running;
+mod scripted_driver;
 mod submitting;
