@@ -1,4 +1,4 @@
-//! Charts, manifests and examples, checked without a cluster: lint, strict schemas of three Kubernetes versions,
+//! Charts, manifests, examples and Dockerfiles, checked without a cluster: lint, strict schemas of three Kubernetes versions,
 //! no privilege that is not needed, and the plain manifests equal to what the chart makes.
 
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
 use crate::shell::{command, output_of, root, step};
-use crate::tools;
+use crate::{dockerfiles, tools};
 
 /// Kubernetes versions whose schemas everything must satisfy.
 const VERSIONS: [&str; 3] = ["1.30", "1.32", "1.34"];
@@ -49,6 +49,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let found = std::fs::read_to_string(&path).context(PLAIN)?;
     ensure!(found == wanted, "{PLAIN} is not what the chart makes: cargo xtask charts --write");
     dashboards()?;
+    dockerfiles::run()?;
     let validator = tools::kubernetes_validate()?;
     let rendered = tempfile::Builder::new().suffix(".yaml").tempfile()?;
     std::fs::write(rendered.path(), &with_all)?;

@@ -14,6 +14,7 @@
 //! The stores are servers on this machine's loopback, so the node must be this machine, as in kind or a lab.
 
 mod cluster;
+mod jobs;
 mod readers;
 mod sas;
 mod scenarios;
@@ -38,6 +39,9 @@ pub(crate) struct Options {
     /// Leave the driver installed.
     #[arg(long)]
     keep: bool,
+    /// The sample jobs instead of the driver's own scenarios: their image, their chart, `rfuse-resim submit`.
+    #[arg(long)]
+    jobs: bool,
     /// The scenarios that take minutes, too.
     #[arg(long)]
     all: bool,
@@ -50,9 +54,15 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         return Ok(());
     };
     let world = World::install(&load.to_string_lossy(), options.release)?;
+    let scenarios = if options.jobs {
+        world::load_image(&load.to_string_lossy(), &jobs::image(options.release)?)?;
+        jobs::ALL
+    } else {
+        scenarios::ALL
+    };
     let mut failed = Vec::new();
     let wanted = |name: &str| options.only.as_ref().is_none_or(|only| name.contains(only.as_str()));
-    for scenario in scenarios::ALL.iter().filter(|scenario| wanted(scenario.name)) {
+    for scenario in scenarios.iter().filter(|scenario| wanted(scenario.name)) {
         if scenario.takes_minutes && !options.all && options.only.is_none() {
             println!("SKIPPED: {} takes minutes; --all runs it", scenario.name);
             continue;

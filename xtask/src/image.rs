@@ -4,20 +4,33 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use sha2::{Digest, Sha256};
 
+use crate::dockerfiles;
 use crate::shell::{cargo, command, output_of, root, run, run_quietly, step};
 
 /// What `cargo xtask image` can be told.
 #[derive(clap::Args)]
 pub(crate) struct Options {
+    /// Which image.
+    #[arg(value_enum, default_value = "driver")]
+    which: Which,
     /// Optimised programs; building them takes minutes.
     #[arg(long)]
     release: bool,
-    /// Name and tag in the archive.
-    #[arg(long, default_value = "rfuse-csi:dev")]
-    name: String,
+    /// Name and tag in the archive; rfuse-csi:dev or rfuse-jobs:dev when not given.
+    #[arg(long)]
+    name: Option<String>,
+}
+
+/// The images that are shipped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+enum Which {
+    /// Plugin, controller and mount service.
+    Driver,
+    /// The sample jobs.
+    Jobs,
 }
 
 /// An image: its name, the folder that is its root, and the same as an archive.
@@ -30,33 +43,77 @@ pub(crate) struct Image {
 
 const BUILD_LIMIT: Duration = Duration::from_secs(40 * 60);
 const COPY_LIMIT: Duration = Duration::from_secs(120);
+/// Libraries that libcuda.so names and that are empty since the C library has all of it.
+const STUBS: [&str; 3] =
+    ["/lib/x86_64-linux-gnu/libdl.so.2", "/lib/x86_64-linux-gnu/libpthread.so.0", "/lib/x86_64-linux-gnu/librt.so.1"];
 const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 pub(crate) fn run_job(options: &Options) -> Result<()> {
-    let image = driver(&options.name, options.release)?;
+    let name = |usual: &str| options.name.clone().unwrap_or_else(|| usual.to_owned());
+    let image = match options.which {
+        Which::Driver => driver(&name("rfuse-csi:dev"), options.release)?,
+        Which::Jobs => jobs(&name("rfuse-jobs:dev"), options.release)?,
+    };
     step("image", format_args!("{} in {} and {}", image.name, image.root.display(), image.archive.display()));
     Ok(())
 }
 
 /// The image of plugin, controller and mount service.
 pub(crate) fn driver(name: &str, release: bool) -> Result<Image> {
-    step("build", if release { "rfuse and rfuse-csi, optimised" } else { "rfuse and rfuse-csi" });
-    let mut build = cargo(&["build", "--quiet", "--package", "rfuse-fuse", "--package", "rfuse-csi"]);
+    let folder = programs("driver", &["rfuse-fuse", "rfuse-csi"], &["rfuse", "rfuse-csi"], release)?;
+    let dockerfile = fs::read_to_string(root().join("deploy/images/Dockerfile"))?;
+    covered(&folder, &dockerfiles::libraries_copied(&dockerfile).context("the Dockerfile has another base")?)?;
+    if Path::new(CERTIFICATES).exists() {
+        copy(Path::new(CERTIFICATES), &folder.join(&CERTIFICATES[1..]))?;
+    }
+    finish(name, folder, &["/usr/bin/rfuse-csi"])
+}
+
+/// The image of the sample jobs. A GPU's driver library comes in at start and needs the stubs of the C library,
+/// which new programs are not linked to any more.
+pub(crate) fn jobs(name: &str, release: bool) -> Result<Image> {
+    let folder = programs("jobs", &["rfuse-resim"], &["rfuse-resim"], release)?;
+    for library in STUBS.map(Path::new).into_iter().filter(|library| library.exists()) {
+        copy(library, &folder.join(library.strip_prefix("/")?))?;
+    }
+    finish(name, folder, &["/usr/bin/rfuse-resim"])
+}
+
+/// Builds programs, and a folder with them and the libraries they are linked to.
+fn programs(image: &str, packages: &[&str], programs: &[&str], release: bool) -> Result<PathBuf> {
+    step("build", format_args!("{}{}", programs.join(" and "), if release { ", optimised" } else { "" }));
+    let mut build = cargo(&["build", "--quiet"]);
+    for package in packages {
+        build.args(["--package", package]);
+    }
     if release {
         build.arg("--release");
     }
     run(&mut build, BUILD_LIMIT)?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     let built = target.join(if release { "release" } else { "debug" });
-    let folder = fresh("driver")?;
-    for program in ["rfuse", "rfuse-csi"] {
+    let folder = fresh(image)?;
+    for program in programs {
         install(&built.join(program), &folder, &format!("/usr/bin/{program}"))?;
         run_quietly(command("strip", &[]).arg(folder.join("usr/bin").join(program)), COPY_LIMIT)?;
     }
-    if Path::new(CERTIFICATES).exists() {
-        copy(Path::new(CERTIFICATES), &folder.join(&CERTIFICATES[1..]))?;
+    Ok(folder)
+}
+
+/// Every library that the programs of an image need is copied by its Dockerfile too.
+fn covered(image: &Path, copied: &[&str]) -> Result<()> {
+    for folder in ["lib", "lib64", "usr/lib"] {
+        let pattern = image.join(folder);
+        let names = if pattern.exists() {
+            output_of(command("find", &[]).arg(&pattern).args(["-type", "f"]))?
+        } else {
+            String::new()
+        };
+        for name in names.lines().filter_map(|path| path.rsplit('/').next()) {
+            ensure!(copied.contains(&name), "the programs need {name}, and deploy/images/Dockerfile does not copy it");
+        }
     }
-    finish(name, folder, &["/usr/bin/rfuse-csi"])
+    Ok(())
 }
 
 /// A small image with a shell, to play a user's program.

@@ -9,6 +9,7 @@ mod charts;
 mod check;
 mod conformance;
 mod demo;
+mod dockerfiles;
 mod e2e;
 mod image;
 mod kernels;
@@ -43,9 +44,9 @@ enum Job {
     /// What must pass before a commit, without servers and mounts: format, lints, documentation, licences,
     /// house rules.
     Check,
-    /// Builds the container image without a container engine.
+    /// Builds a container image without a container engine.
     Image(image::Options),
-    /// Checks charts, manifests and examples without a cluster.
+    /// Checks charts, manifests, examples and Dockerfiles without a cluster or a container engine.
     Charts(charts::Options),
     /// Runs the driver on the cluster that KUBECONFIG names: real pods, real mounts, everything killed.
     E2e(e2e::Options),

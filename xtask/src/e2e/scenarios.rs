@@ -16,7 +16,7 @@ pub(super) struct Scenario {
     pub(super) takes_minutes: bool,
 }
 
-const fn short(name: &'static str, act: fn(&World) -> Result<String>) -> Scenario {
+pub(super) const fn short(name: &'static str, act: fn(&World) -> Result<String>) -> Scenario {
     Scenario { name, act, takes_minutes: false }
 }
 
@@ -527,7 +527,7 @@ fn uptime() -> Result<f64> {
     text.split(' ').next().and_then(|word| word.parse().ok()).context("no uptime")
 }
 
-fn metrics() -> Result<String> {
+pub(super) fn metrics() -> Result<String> {
     let pod = driver_pod("node")?;
     kubectl(&["get", "--raw", &format!("/api/v1/namespaces/kube-system/pods/{pod}:9630/proxy/metrics")])
 }

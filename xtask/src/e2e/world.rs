@@ -24,8 +24,9 @@ pub(super) const FILES: usize = 400;
 pub(super) const FILE_SIZE: usize = 64 << 10;
 
 pub(super) struct World {
-    azurite: Server,
-    prefix: String,
+    pub(super) azurite: Server,
+    /// What images are called in this cluster, before their name.
+    pub(super) prefix: String,
     /// Signatures that were used, to be found nowhere.
     signatures: RefCell<Vec<String>>,
 }
@@ -212,7 +213,7 @@ spec:
       hostPath: {path: /}
 ";
 
-fn load_image(load: &str, image: &Image) -> Result<()> {
+pub(super) fn load_image(load: &str, image: &Image) -> Result<()> {
     step("load", &image.name);
     let (root, archive) = (image.root.to_string_lossy(), image.archive.to_string_lossy());
     let entrypoint = image.entrypoint.join(" ");
