@@ -111,6 +111,14 @@ emptyDir:
 {{- end -}}
 {{- end -}}
 
+{{/* A list of words: helm reads what looks like a number as one, and a container takes text alone. */}}
+{{- define "jobs.words" -}}
+{{- range . }}
+{{- $isWhole := and (kindIs "float64" .) (eq (float64 (int64 .)) (float64 .)) }}
+- {{ ternary (int64 . | toString) (toString .) $isWhole | quote }}
+{{- end }}
+{{- end -}}
+
 {{/* The words of the command for the job with number $(INDEX). */}}
 {{- define "jobs.args" -}}
 {{- $own := .Values.output.path -}}
@@ -125,7 +133,7 @@ emptyDir:
 {{- else -}}
 {{- $args = concat (list .Values.job.kind .Values.input.path "--output" $own) $common -}}
 {{- end -}}
-{{ toYaml $args }}
+{{ include "jobs.words" $args }}
 {{- end -}}
 
 {{/* A pod's spec; `index` is empty where the Job controller numbers the pods. */}}
