@@ -41,6 +41,10 @@ pub(crate) use status::{clock, refusal, server_time};
 /// How long an unused connection is kept. Azure and S3 close theirs later than this or say so.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Bytes received at once at most. What lies there is copied on while the processor still has it in its cache; with
+/// hyper's own 400 KiB a stream costs a tenth more, and a small answer waits longer behind large ones.
+const RECEIVE_BUFFER: usize = 64 << 10;
+
 /// An upload may take this long a byte beyond the stall time before its answer is due: 256 KiB a second.
 const SLOWEST_UPLOAD_BYTES_PER_SECOND: u64 = 256 * 1024;
 
@@ -84,6 +88,7 @@ impl HttpClient {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(limits.requests_in_flight)
+            .http1_max_buf_size(RECEIVE_BUFFER)
             .build(connector);
         Ok(Self { inner: Arc::new(Inner { client, proxies, stall_timeout: limits.stall_timeout }) })
     }

@@ -2,10 +2,12 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
+use super::courtesy::Courtesy;
 use crate::Urgency;
 
 /// The share of the places that fetch-ahead never takes: one in eight, at least one.
@@ -17,10 +19,11 @@ pub struct Gate {
     places: usize,
     /// Places fetch-ahead leaves free.
     reserved: usize,
+    since: Instant,
     line: Mutex<Line>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Line {
     /// Places taken, by urgency.
     taken: [usize; 2],
@@ -28,6 +31,15 @@ struct Line {
     /// once they may be the half.
     waiting: [VecDeque<oneshot::Sender<Place>>; 2],
     sweep_at: usize,
+    courtesy: Courtesy,
+}
+
+/// A small read that somebody waits for, from when it comes until it is over.
+#[derive(Debug)]
+pub(super) struct SmallRead<'a> {
+    gate: &'a Gate,
+    came: Duration,
+    ahead: usize,
 }
 
 /// The right to send one request; given back when dropped.
@@ -43,7 +55,9 @@ impl Gate {
     pub fn new(places: usize) -> Self {
         let places = places.max(1);
         let reserved = if places == 1 { 0 } else { (places / RESERVED_SHARE).max(1) };
-        Self { places, reserved, line: Mutex::default() }
+        let (taken, waiting, sweep_at) = Default::default();
+        let line = Line { taken, waiting, sweep_at, courtesy: Courtesy::new(places - reserved) };
+        Self { places, reserved, since: Instant::now(), line: Mutex::new(line) }
     }
 
     /// Takes a place, when it is this caller's turn.
@@ -60,6 +74,14 @@ impl Gate {
             // The line lives as long as the gate, and drops nobody: this is not reached.
             Err(_) => self.seat(&mut self.line(), urgency),
         }
+    }
+
+    /// A small read that somebody waits for comes: fetch-ahead holds back until it is over.
+    pub(super) fn small_read(&self) -> SmallRead<'_> {
+        let came = self.since.elapsed();
+        let mut line = self.line();
+        line.courtesy.comes(came);
+        SmallRead { gate: self, came, ahead: line.taken[Urgency::Ahead as usize] }
     }
 
     /// Who is in flight and who waits.
@@ -87,9 +109,12 @@ impl Gate {
 
     fn has_room(&self, line: &Line, urgency: Urgency) -> bool {
         let free = self.places.saturating_sub(line.taken.iter().sum());
-        free > match urgency {
-            Urgency::Demand => 0,
-            Urgency::Ahead => self.reserved,
+        match urgency {
+            Urgency::Demand => free > 0,
+            Urgency::Ahead => {
+                let is_let = || line.taken[Urgency::Ahead as usize] < line.courtesy.allowed(self.since.elapsed());
+                free > self.reserved && (!line.courtesy.is_strict() || is_let())
+            }
         }
     }
 
@@ -126,6 +151,20 @@ impl Line {
             self.sweep_at = 64 + 2 * self.waiting.iter().map(VecDeque::len).sum::<usize>();
         }
         mine
+    }
+}
+
+impl SmallRead<'_> {
+    /// It has been answered.
+    pub(super) fn answered(&self) {
+        let now = self.gate.since.elapsed();
+        self.gate.line().courtesy.answered(now.saturating_sub(self.came), self.ahead, now);
+    }
+}
+
+impl Drop for SmallRead<'_> {
+    fn drop(&mut self) {
+        self.gate.line().courtesy.goes();
     }
 }
 
