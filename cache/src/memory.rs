@@ -117,6 +117,7 @@ impl MemoryTier {
         let mut slots = blocks.slots();
         for (group, set) in Group::covering(tag, first, blocks.count() as u64) {
             let mut eviction = self.eviction();
+            let mut returning = eviction.returning(bits(set).map(|bit| hash_of(group, bit)));
             let mut region = self.index.region(group);
             for (bit, slot) in bits(set).zip(&mut slots) {
                 if let Some(old) = region.remove(bit) {
@@ -125,7 +126,8 @@ impl MemoryTier {
                 }
                 self.pool.keep(slot);
                 region.insert(bit, slot);
-                eviction.admit(slot, hash_of(group, bit), reason, &Look(&self.pool));
+                eviction.admit(slot, returning & 1 == 1, reason, &Look(&self.pool));
+                returning >>= 1;
             }
         }
     }
@@ -194,6 +196,7 @@ impl MemoryTier {
             // A reader may have come in between: then the slot is free once he is gone.
             freed += usize::from(self.pool.unkeep(slot));
         }
+        eviction.left();
         self.evictions.fetch_add(freed as u64, Ordering::Relaxed);
         freed
     }
