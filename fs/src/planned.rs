@@ -20,9 +20,10 @@ use tokio::sync::{Notify, OnceCell};
 use crate::FileSystem;
 use crate::open_file::OpenFile;
 
-/// Requests of a plan under way at once, and their bytes: all of a large extent comes at its end, so too many at
+/// Requests of a plan under way at once, as many as the store's line lets in of fetch-ahead by default, since small
+/// ones take a latency each; and their bytes: all of a large extent comes at its end, so too many at
 /// once would all come late.
-const UNDER_WAY: usize = 256;
+const UNDER_WAY: usize = 448;
 const BYTES_UNDER_WAY: u64 = 32 << 20;
 
 /// Pause where the budget is out, and how often: two seconds, which is what half a memory of blocks in flight

@@ -8,8 +8,8 @@
 
 use std::time::Duration;
 
-/// What a window starts with, as far as the stream is trusted: 10 ms of a store of 3 GiB/s.
-const START: u64 = 32 << 20;
+/// What a window starts with, as far as the stream is trusted: 10 ms of a store of 1.5 GiB/s.
+const START: u64 = 16 << 20;
 
 /// A stream is never fetched further ahead than so many times what it has come: what a wrong guess costs
 /// stays in proportion to what was read.
@@ -135,9 +135,9 @@ mod tests {
     #[test]
     fn it_widens_to_latency_times_bandwidth_and_not_far_beyond() {
         // 1 GiB/s at 10 ms are 10 MiB, at 100 ms 100 MiB.
-        assert!((32 * MIB..=64 * MIB).contains(&settled(10, 1024)), "{}", settled(10, 1024) / MIB);
+        assert!((16 * MIB..=32 * MIB).contains(&settled(10, 1024)), "{}", settled(10, 1024) / MIB);
         assert!((100 * MIB..=256 * MIB).contains(&settled(100, 1024)), "{}", settled(100, 1024) / MIB);
-        assert!(settled(0, 1024) <= 64 * MIB, "{}", settled(0, 1024) / MIB);
+        assert!(settled(0, 1024) <= 32 * MIB, "{}", settled(0, 1024) / MIB);
     }
 
     #[test]
