@@ -83,6 +83,8 @@ pub mod objects {
         [("log-0", 512 << 20), ("log-1", 512 << 20), ("log-2", 512 << 20), ("log-3", 512 << 20)];
     /// One drive log.
     pub const LONG_LOG: (&str, u64) = ("log", 2 << 30);
+    /// What fills a memory tier before the clock starts.
+    pub const FILLER: (&str, u64) = ("filler", 8 << 30);
 }
 
 impl Lab {
@@ -95,8 +97,8 @@ impl Lab {
         let bench = std::env::current_exe()?;
         let mut command = Command::new(&bench);
         command.arg("serve");
-        let singles = [objects::SMALL, objects::MEDIUM, objects::HUGE, objects::COLD, objects::HOT, objects::LONG_LOG];
-        for (name, size) in singles.into_iter().chain(objects::LOGS) {
+        let singles = [objects::SMALL, objects::MEDIUM, objects::HUGE, objects::COLD, objects::HOT, objects::FILLER];
+        for (name, size) in singles.into_iter().chain(objects::LOGS).chain([objects::LONG_LOG]) {
             command.arg("--object").arg(format!("objects/{name}={size}"));
         }
         let (files, directories, small) = extent.pick((5000, 1111, 2000), (100, 111, 50));
@@ -177,6 +179,16 @@ impl Lab {
     /// The server has ended.
     pub fn stats(&self) -> anyhow::Result<Stats> {
         control(self.address, "/__stats").context("the load server has ended")
+    }
+
+    /// Has `mount` follow the access plan in `file`.
+    ///
+    /// # Errors
+    /// It cannot.
+    pub fn load_plan(&self, mount: &Mount, file: &Path) -> anyhow::Result<()> {
+        let status = Command::new(&self.rfuse).args(["plan", "load"]).arg(mount.path("")).arg(file).status()?;
+        anyhow::ensure!(status.success(), "rfuse plan load ended with {status}");
+        Ok(())
     }
 
     /// Mounts a bucket with rfuse; `settings` are flags besides the defaults.

@@ -8,7 +8,7 @@ use crate::lab::{Lab, finish_raw, objects};
 use crate::readers::{Descriptors, Done, How};
 use crate::table::Row;
 
-use super::{BUCKET, median, read_checked, warm};
+use super::{BUCKET, fill, median, read_checked, warm};
 
 /// Of the lesser of memory's speed and the bare client's.
 const LEAST: f64 = 0.8;
@@ -18,6 +18,9 @@ const NO_SLOWER: f64 = 0.95;
 const RECORD: u64 = 4096;
 /// GETs outstanding of the bare client.
 const OUTSTANDING: usize = 256;
+/// Memory for a plan's window, and both as settings.
+const MEMORY: u64 = 1536 << 20;
+const WINDOW: [&str; 4] = ["--memory", "1536MiB", "--plan-window", "1GiB"];
 /// No reading begins a read later than this.
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -41,12 +44,15 @@ fn write(lab: &Lab, file: &str, name: &str, places: &[u64]) -> anyhow::Result<Pa
     Ok(path)
 }
 
-/// One reader reads `places` of the object; with a plan, if there is one.
+/// One reader reads `places` of the object, at 10 ms; with a plan, if there is one.
 fn read(lab: &Lab, plan: Option<&PathBuf>, name: &str, places: Vec<u64>) -> anyhow::Result<Done> {
-    let plan = plan.map(|plan| plan.to_string_lossy().into_owned());
-    let settings: Vec<&str> =
-        plan.as_deref().map_or_else(Vec::new, |plan| vec!["--plan", plan, "--memory", "2GiB", "--plan-window", "1GiB"]);
-    let mount = lab.mount(BUCKET, &settings)?;
+    lab.behave("")?;
+    let mount = lab.mount(BUCKET, &WINDOW)?;
+    fill(lab, &mount, MEMORY)?;
+    lab.behave("latency=10ms")?;
+    if let Some(plan) = plan {
+        lab.load_plan(&mount, plan)?;
+    }
     let done = read_checked(&mount, name, How::Direct, Descriptors::Each, vec![places], LIMIT)?;
     anyhow::ensure!(done.wrong == 0 && done.errors == 0, "{} wrong, {} failed", done.wrong, done.errors);
     Ok(done)
@@ -76,7 +82,6 @@ fn right(lab: &Lab) -> anyhow::Result<Vec<Row>> {
         beside = yardsticks(lab)?;
         let places = order(size, lab.extent.pick(60_000, 1500), round);
         let plan = write(lab, "right.plan", name, &places)?;
-        lab.behave("latency=10ms")?;
         let count = places.len();
         let rate = read(lab, Some(&plan), name, places)?.rate();
         gets = lab.stats()?.bytes as f64 / (count as u64 * RECORD) as f64;
@@ -103,7 +108,6 @@ fn epoch(lab: &Lab) -> anyhow::Result<Vec<Row>> {
     let (mut ratios, mut rates, mut fetched, mut memory) = (vec![], vec![], 0, 0.0);
     for _ in 0..lab.extent.pick(3, 1) {
         memory = yardsticks(lab)?.0;
-        lab.behave("latency=10ms")?;
         let rate = read(lab, Some(&plan), name, places.clone())?.rate();
         fetched = lab.stats()?.bytes;
         ratios.push(rate / memory);
@@ -124,7 +128,6 @@ fn wrong(lab: &Lab) -> anyhow::Result<Vec<Row>> {
     let (mut ratios, mut with, mut without) = (vec![], vec![], vec![]);
     for round in 0..lab.extent.pick(3, 1) {
         let places = order(size, lab.extent.pick(300, 50), 200 + round);
-        lab.behave("latency=10ms")?;
         let plain = read(lab, None, name, places.clone())?.rate();
         let planned = read(lab, Some(&plan), name, places)?.rate();
         ratios.push(planned / plain);

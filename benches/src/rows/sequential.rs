@@ -1,12 +1,13 @@
 //! Reading in order: beside a plain pooled client that streams the same bytes, and beside itself at other
-//! latencies and bandwidths. Every round mounts anew, so that all of it comes from the store.
+//! latencies and bandwidths. Every round mounts anew and fills the memory tier with something else, so that all of
+//! it comes from the store and finds no room.
 
 use std::time::Duration;
 
 use crate::lab::{InOrder, Lab, Mount, Outstanding, PageCache, RandomRead, SequentialRead, Streamed, objects};
 use crate::table::Row;
 
-use super::{BUCKET, median};
+use super::{BUCKET, MEMORY, fill, median};
 
 /// Of the plain client's bytes a second.
 const OF_PLAIN: f64 = 0.85;
@@ -48,13 +49,17 @@ fn beside_plain(lab: &Lab, readers: usize) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
     for (words, how) in [("around the page cache", InOrder::Direct), ("through the page cache", InOrder::Large)] {
         let (mut rates, mut cpus, mut speeds, mut plains, mut bytes) = (vec![], vec![], vec![], vec![], vec![]);
+        let (mut own, mut yardstick) = (vec![], vec![]);
         for _ in 0..lab.extent.pick(5, 1) {
             let round = round(lab, readers, how)?;
             let plain = lab.stream(size(lab), OUTSTANDING)?;
             let plain_rate = plain.bytes as f64 / plain.seconds;
             let plain_cpu = plain.cpu_seconds / gib(plain.bytes);
             rates.push(round.rate / plain_rate);
-            cpus.push(round.cpu / (plain_cpu + null_cpu(lab, readers, how)?));
+            let null_cpu = null_cpu(lab, readers, how)?;
+            cpus.push(round.cpu / (plain_cpu + null_cpu));
+            own.push(round.cpu);
+            yardstick.push((plain_cpu, null_cpu));
             speeds.push(round.rate);
             plains.push(plain_rate);
             bytes.push(round.bytes_a_byte);
@@ -68,7 +73,12 @@ fn beside_plain(lab: &Lab, readers: usize) -> anyhow::Result<Vec<Row>> {
         );
         rows.push(
             Row::at_most(format!("{what}: mount CPU a byte"), CPU_MOST, median(cpus))
-                .beside("plain client + null file system, the same reads"),
+                .measured(format!("{:.0} ms a GiB", median(own) * 1000.0))
+                .beside(format!(
+                    "plain client {:.0} + null file system {:.0} ms, the same reads",
+                    median(yardstick.iter().map(|both| both.0).collect()) * 1000.0,
+                    median(yardstick.iter().map(|both| both.1).collect()) * 1000.0
+                )),
         );
         rows.push(Row::exactly(format!("{what}: bytes fetched a byte"), 1.0, median(bytes)));
     }
@@ -153,6 +163,7 @@ fn beside_random(lab: &Lab) -> anyhow::Result<Vec<Row>> {
     let (mut ratios, mut alone, mut beside) = (vec![], vec![], vec![]);
     for _ in 0..lab.extent.pick(3, 1) {
         let mount = lab.mount(BUCKET, &[])?;
+        fill(lab, &mount, MEMORY)?;
         let cold = mount.path(objects::COLD.0);
         let outstanding = Outstanding::Threads(8);
         let random = RandomRead { path: &cold, outstanding, page_cache: PageCache::Around, time, rate: None };
@@ -189,6 +200,7 @@ fn reading(lab: &Lab, mount: &Mount, readers: usize, how: InOrder) -> Sequential
 
 fn round(lab: &Lab, readers: usize, how: InOrder) -> anyhow::Result<Round> {
     let mount = lab.mount(BUCKET, &[])?;
+    fill(lab, &mount, MEMORY)?;
     lab.reset()?;
     let before = mount.cpu()?;
     let Streamed { bytes, rate } = reading(lab, &mount, readers, how).run(lab)?;
