@@ -65,7 +65,7 @@ pub(crate) struct Described {
 }
 
 /// Attributes of blob.csi.azure.com that change nothing here, and why.
-const EMPTY: [(&str, &str); 23] = [
+const EMPTY: [(&str, &str); 22] = [
     ("protocol", "one protocol serves all"),
     ("useadls", "both kinds of account are read through the Blob endpoint"),
     ("ishnsenabled", "both kinds of account are read through the Blob endpoint"),
@@ -87,7 +87,6 @@ const EMPTY: [(&str, &str); 23] = [
     ("fsgroupchangepolicy", "the group comes with the mount; nothing is changed file by file"),
     ("cachesize", "the disk cache is not offered to pods yet; memory bounds the cache"),
     ("profile", "there are no profiles yet; every setting can be given"),
-    ("plan", "plans are not read from attributes yet"),
     ("ephemeral", "Kubernetes says so itself"),
 ];
 
@@ -124,6 +123,7 @@ pub(crate) fn describe(asked: &Asked<'_>, policy: &Policy) -> Result<Described, 
     }
     notes.extend(flags.notes.iter().map(|note| format!("mountOptions: {note}")));
     let disk_cache = disk_cache(given.remove("cachedir").as_deref(), policy, &mut notes)?;
+    let plan = given.remove("plan").filter(|plan| !plan.is_empty()).map(|plan| stored_plan(&plan)).transpose()?;
     let place = place(&mut given, flags.container.as_deref(), asked.credential, policy)?;
     let mut settings = flags.settings;
     if let Some(endpoint) = place.endpoint {
@@ -158,7 +158,7 @@ pub(crate) fn describe(asked: &Asked<'_>, policy: &Policy) -> Result<Described, 
     for owner in ["uid", "gid"] {
         settings.entry(owner.to_owned()).or_insert_with(|| "0".to_owned());
     }
-    let volume = Volume { url: place.url, settings, read_only, allow_exec, disk_cache };
+    let volume = Volume { url: place.url, settings, read_only, allow_exec, plan, disk_cache };
     Ok(Described { volume, notes })
 }
 
@@ -178,6 +178,18 @@ fn disk_cache(said: Option<&str>, policy: &Policy, notes: &mut Vec<String>) -> R
             Ok(false)
         }
     }
+}
+
+/// The file of the volume that holds its plan; the path is one inside the volume, because a volume names no file of
+/// its node.
+fn stored_plan(path: &str) -> Result<String, Fault> {
+    let odd = path.starts_with('/') || path.split('/').any(|part| matches!(part, "" | "." | ".."));
+    if odd {
+        return Err(Fault::invalid(format!(
+            "attribute plan = {path:?}: write the path of a file in the volume, such as plans/epoch"
+        )));
+    }
+    Ok(path.to_owned())
 }
 
 /// Permission bits of files and folders where the volume says none and those of `rfuse` do not fit. Who may have a
@@ -383,6 +395,15 @@ mod tests {
         let volume = written(&[("url", "s3://b"), ("readOnly", "yes"), ("allowExec", "no")], None);
         assert!(volume.read_only && !volume.allow_exec);
         assert!(!volume.settings.contains_key("read-only") && !volume.settings.contains_key("file-mode"));
+    }
+
+    #[test]
+    fn a_plan_is_a_file_of_the_volume() {
+        let described = plain(&[("url", "s3://b"), ("plan", "plans/epoch-3")]).unwrap();
+        assert_eq!(described.volume.plan.as_deref(), Some("plans/epoch-3"));
+        for outside in ["/etc/passwd", "../other/plan", "a//b"] {
+            assert!(plain(&[("url", "s3://b"), ("plan", outside)]).is_err(), "{outside}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rfuse_host::handover;
 
 use crate::fault::Fault;
-use crate::service::words::{Renewal, Request, Response, Status};
+use crate::service::words::{NodeStatus, Renewal, Request, Response, Status};
 
 /// Starting a volume tries its store, which takes 25 s where nobody answers; letting one go stores what was written,
 /// which is bounded by 65 s. The kubelet gives up after 120 s.
@@ -71,13 +71,13 @@ impl Client {
         }
     }
 
-    /// How many volumes that left this node have left files that are not stored.
+    /// How the service is as a whole.
     ///
     /// # Errors
     /// `UNAVAILABLE` when the service does not answer.
-    pub(crate) fn abandoned(&self) -> Result<usize, Fault> {
-        match self.ask(&Request::Abandoned, &[], PING_LIMIT)? {
-            Response::Abandoned(count) => Ok(count),
+    pub(crate) fn node(&self) -> Result<NodeStatus, Fault> {
+        match self.ask(&Request::Node, &[], PING_LIMIT)? {
+            Response::Node(status) => Ok(status),
             other => Err(unexpected(&other)),
         }
     }

@@ -107,6 +107,7 @@ mod tests {
                 settings: BTreeMap::new(),
                 read_only: true,
                 allow_exec: true,
+                plan: None,
                 disk_cache: false,
             },
             access_mode: 1,

@@ -10,6 +10,7 @@ mod channel;
 mod keeper;
 mod places;
 mod process;
+mod promise;
 mod supervised;
 pub(crate) mod words;
 mod worker;

@@ -15,6 +15,9 @@ pub(crate) struct Volume {
     pub(crate) read_only: bool,
     /// Programs on it may run.
     pub(crate) allow_exec: bool,
+    /// Its file with the access plan to follow.
+    #[serde(default)]
+    pub(crate) plan: Option<String>,
     /// It has a share in the node's cache folder.
     #[serde(default)]
     pub(crate) disk_cache: bool,
@@ -41,7 +44,7 @@ impl Volume {
         if self.allow_exec != other.allow_exec {
             return said("exec", word(self.allow_exec), word(other.allow_exec));
         }
-        // Where its bytes are remembered is the node's business and changes nothing for its readers.
+        // What is fetched early and where it is remembered changes nothing for its readers.
         None
     }
 }
@@ -57,6 +60,7 @@ mod tests {
             settings: BTreeMap::from([("block-size".into(), size.into())]),
             read_only: true,
             allow_exec: true,
+            plan: None,
             disk_cache: false,
         };
         assert_eq!(volume("4KiB").difference(&volume("4KiB")), None);

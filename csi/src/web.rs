@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tonic::Code;
 
 use crate::client::Client;
-use crate::service::words::Status;
+use crate::service::words::{NodeStatus, Status};
 
 /// Calls of this process so far.
 pub(crate) static CALLS: Calls = Calls(Mutex::new(BTreeMap::new()));
@@ -112,8 +112,8 @@ fn respond(path: &str, client: Option<&Client>) -> (StatusCode, String) {
         },
         ("/metrics", client) => {
             let volumes = client.map(|client| client.list(true).unwrap_or_default()).unwrap_or_default();
-            let abandoned = client.and_then(|client| client.abandoned().ok());
-            (StatusCode::OK, CALLS.text() + &volumes_text(&volumes) + &abandoned.map_or(String::new(), abandoned_text))
+            let node = client.and_then(|client| client.node().ok());
+            (StatusCode::OK, CALLS.text() + &volumes_text(&volumes) + &node.map_or(String::new(), node_text))
         }
         _ => (StatusCode::NOT_FOUND, "there are /healthz, /readyz and /metrics\n".to_owned()),
     }
@@ -160,11 +160,20 @@ fn volumes_text(volumes: &[Status]) -> String {
     text
 }
 
-fn abandoned_text(count: usize) -> String {
-    format!(
-        "# HELP rfuse_csi_unfinished_volumes Volumes that left this node and left files on it that are not stored.\n\
-         # TYPE rfuse_csi_unfinished_volumes gauge\nrfuse_csi_unfinished_volumes {count}\n"
-    )
+/// The numbers of the mount service as a whole.
+fn node_text(node: NodeStatus) -> String {
+    let mut text = String::new();
+    let mut gauge = |name: &str, help: &str, value: u64| {
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}");
+    };
+    let help = "Volumes that left this node and left files on it that are not stored.";
+    gauge("rfuse_csi_unfinished_volumes", help, node.unfinished as u64);
+    let help = "Memory that the processes of this node's volumes may take together.";
+    gauge("rfuse_csi_memory_promised_bytes", help, node.memory_promised);
+    if let Some(limit) = node.memory_limit {
+        gauge("rfuse_csi_memory_limit_bytes", "Memory that the mount service's container may take.", limit);
+    }
+    text
 }
 
 /// A sample with one label more.
@@ -202,5 +211,13 @@ mod tests {
         assert!(text.contains("x{volume=\"a\",tier=\"memory\"} 1\n"), "{text}");
         assert!(text.contains("x{volume=\"b\\\"\"} 2\n"), "{text}");
         assert!(text.contains("rfuse_csi_volume_serving{volume=\"a\"} 1\n"));
+    }
+
+    #[test]
+    fn a_node_without_a_limit_tells_none() {
+        let node = NodeStatus { unfinished: 2, memory_promised: 7, memory_limit: None };
+        assert!(node_text(node).contains("\nrfuse_csi_unfinished_volumes 2\n"));
+        assert!(!node_text(node).contains("limit_bytes"));
+        assert!(node_text(NodeStatus { memory_limit: Some(9), ..node }).contains("\nrfuse_csi_memory_limit_bytes 9\n"));
     }
 }

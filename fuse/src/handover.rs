@@ -22,7 +22,7 @@ use tokio::sync::Notify;
 use crate::assemble::{self, Handed, Parts};
 use crate::outcome::{Exit, Failure};
 use crate::settings::{Said, gather};
-use crate::{admin, process, serve, telemetry, unfinished};
+use crate::{admin, planning, process, serve, telemetry, unfinished};
 
 /// Secrets that are kept as files, because a file can change: their name, and the setting that names the file.
 const FILES: [(&str, &str); 2] = [("sas", "sas-file"), ("aws-credentials", "aws-credentials-file")];
@@ -68,6 +68,15 @@ fn begin(stream: &UnixStream, serve: &Serve, descriptors: Vec<OwnedFd>) -> Resul
     let agreed = assembled.session.agreement();
     let agreed = handover::Agreement { minor: agreed.minor, flags: agreed.flags, read_ahead: agreed.read_ahead };
     tracing::info!(url = serve.url, dir = serve.dir, resumed = resumed.is_some(), "serving");
+    if let Some(plan) = &serve.plan {
+        let (plan, parts) = (plan.clone(), assembled.parts.clone());
+        // A plan is for speed: nobody waits for it, and without it the volume is read all the same.
+        runtime.spawn(async move {
+            if let Err(error) = planning::follow_stored(&parts, &plan).await {
+                tracing::error!(%error, "the plan of the volume is not followed");
+            }
+        });
+    }
     // Whoever handed over may have gone: the mount is served all the same.
     let _ = handover::send(stream, &Answer::Serving(agreed), &[]);
     let (stream_of_orders, parts, handle) = (stream.try_clone(), assembled.parts.clone(), runtime.handle().clone());
@@ -225,6 +234,7 @@ mod tests {
             dir: "/mnt".into(),
             settings: BTreeMap::from([("block-size".into(), "8KiB".into())]),
             secrets: BTreeMap::from([("sas".into(), Sealed(Secret::new("sig=canary")))]),
+            plan: None,
             resume: None,
         };
         let mut files = SecretFiles::default();

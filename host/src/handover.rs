@@ -50,6 +50,9 @@ pub struct Serve {
     pub settings: BTreeMap<String, String>,
     /// Secrets: `sas`, `account-key`, or `aws-credentials` (the text of such a file).
     pub secrets: BTreeMap<String, Sealed>,
+    /// A file of what is mounted that holds the access plan to follow.
+    #[serde(default)]
+    pub plan: Option<String>,
     /// What a process before this one agreed on with the kernel about the same descriptors.
     pub resume: Option<Agreement>,
 }
@@ -178,6 +181,7 @@ mod tests {
             dir: "/mnt".into(),
             settings: BTreeMap::from([("block-size".into(), "4KiB".into())]),
             secrets: BTreeMap::from([("sas".into(), Sealed(Secret::new(secret)))]),
+            plan: None,
             resume: None,
         }))
     }

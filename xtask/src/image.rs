@@ -90,8 +90,7 @@ fn programs(image: &str, packages: &[&str], programs: &[&str], release: bool) ->
         build.arg("--release");
     }
     run(&mut build, BUILD_LIMIT)?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    let built = target.join(if release { "release" } else { "debug" });
+    let built = target().join(if release { "release" } else { "debug" });
     let folder = fresh(image)?;
     for program in programs {
         install(&built.join(program), &folder, &format!("/usr/bin/{program}"))?;
@@ -127,7 +126,14 @@ pub(crate) fn shell(name: &str) -> Result<Image> {
             std::os::unix::fs::symlink("busybox", folder.join("bin").join(applet))?;
         }
     }
+    run(&mut cargo(&["build", "--quiet", "--package", "xtask", "--bin", "first-byte"]), BUILD_LIMIT)?;
+    install(&target().join("debug/first-byte"), &folder, "/bin/first-byte")?;
     finish(name, folder, &["/bin/sh"])
+}
+
+/// Where cargo puts what it builds.
+fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
 fn fresh(name: &str) -> Result<PathBuf> {

@@ -148,6 +148,7 @@ impl Parts {
             dir: mount.display().to_string(),
             settings,
             secrets: credential.secrets.clone(),
+            plan: volume.plan.clone(),
             resume: None,
         };
         let needs = Needs { spool: !volume.read_only, cache: volume.disk_cache };

@@ -48,8 +48,8 @@ pub(crate) enum Request {
         /// The handle.
         id: String,
     },
-    /// How many volumes that left this node have left files that are not stored.
-    Abandoned,
+    /// How the service is as a whole.
+    Node,
 }
 
 /// Folders of the node that a volume writes in.
@@ -72,8 +72,8 @@ pub(crate) enum Response {
         /// The folder of the mount service that they lie in.
         spool: String,
     },
-    /// To `Abandoned`.
-    Abandoned(usize),
+    /// To `Node`.
+    Node(NodeStatus),
     /// To `Renew` and `Credential`.
     Renewed(Renewal),
     /// To `Status` and `List`; the former has one or none.
@@ -89,6 +89,17 @@ pub(crate) struct Renewal {
     pub(crate) swapped: bool,
     /// When the credential in use ends, in seconds since 1970.
     pub(crate) expires: Option<u64>,
+}
+
+/// How the service is as a whole.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct NodeStatus {
+    /// Volumes that left this node and left files on it that are not stored.
+    pub(crate) unfinished: usize,
+    /// Bytes of memory that its processes may take together.
+    pub(crate) memory_promised: u64,
+    /// Bytes that their container may take; none without a limit.
+    pub(crate) memory_limit: Option<u64>,
 }
 
 /// How one volume is.

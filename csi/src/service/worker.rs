@@ -12,13 +12,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rfuse_config::ByteSize;
 use rfuse_host::handover::{self, DESCRIPTORS_MAX, Refusal, Serve};
 
 use super::keeper::{KeeperLink, Kept};
 use super::places::{Left, Places};
 use super::supervised::{Keep, Supervised};
-use super::words::{Needs, Request, Response};
-use super::{Options, VOLUMES_MAX};
+use super::words::{Needs, NodeStatus, Request, Response};
+use super::{Options, VOLUMES_MAX, promise};
 
 const CONNECTIONS_MAX: usize = 32;
 const REQUEST_TIME: Duration = Duration::from_secs(5);
@@ -116,10 +117,7 @@ impl Registry {
                 Left::Nothing => Response::Done,
                 Left::Files(spool) => Response::Unfinished { spool: spool.display().to_string() },
             },
-            Request::Abandoned => {
-                let served: Vec<String> = self.lock().keys().cloned().collect();
-                Response::Abandoned(self.places.abandoned(served.iter().map(String::as_str)))
-            }
+            Request::Node => Response::Node(self.node()),
         };
         handover::send(stream, &response, &[])
     }
@@ -157,10 +155,33 @@ impl Registry {
             volume
         };
         let begun = volume.begin(self.keeping(), self.over(id));
-        if begun.is_err() {
-            self.forget(id, &volume);
+        match begun {
+            Ok(()) => self.weigh(),
+            Err(_) => self.forget(id, &volume),
         }
         begun
+    }
+
+    fn node(&self) -> NodeStatus {
+        let volumes: Vec<_> = self.lock().values().cloned().collect();
+        NodeStatus {
+            unfinished: self.places.abandoned(volumes.iter().map(|volume| volume.id.as_str())),
+            memory_promised: volumes.iter().map(|volume| promise::of(&volume.order().settings)).sum(),
+            memory_limit: promise::limit(),
+        }
+    }
+
+    /// Says so when volumes may take more than there is; they are served all the same, for few fill their caches.
+    fn weigh(&self) {
+        let NodeStatus { memory_promised, memory_limit, .. } = self.node();
+        if let Some(limit) = memory_limit.filter(|limit| memory_promised > *limit) {
+            let (promised, limit) = (ByteSize(memory_promised >> 20 << 20), ByteSize(limit));
+            tracing::warn!(
+                %promised, %limit,
+                "the volumes of this node may take more memory than their container has; raise \
+                 mounts.resources.limits.memory or lower the volumes' memory"
+            );
+        }
     }
 
     /// Gives a volume its folders; the user its processes run as.
@@ -193,7 +214,7 @@ impl Registry {
                     serve.settings.insert("cache-size".to_owned(), cache.size.clone());
                 }
                 Ok(None) => {
-                    tracing::warn!(volume = id, "this node has no cache folder; the volume has its memory only")
+                    tracing::warn!(volume = id, "this node has no cache folder; the volume has its memory only");
                 }
                 Err(error) => tracing::warn!(volume = id, %error, "the cache folder cannot be used"),
             }

@@ -219,3 +219,22 @@ fn the_cache_folder_of_the_node_is_found_again_by_the_next_process_and_the_next_
     }
     assert_eq!(node.servers().len(), 2);
 }
+
+#[test]
+fn a_plan_that_lies_in_the_volume_is_followed_and_one_that_does_not_is_said() {
+    if !may_mount() {
+        return;
+    }
+    let node = Node::start();
+    let mut volume = Volume::at(&node.bucket(&"x".repeat(1 << 20)));
+    std::fs::write(node.path("bucket/plan"), "# rfuse plan v1\nobject\t0\t4096\nobject\t8192\t4096\n").unwrap();
+    volume.attributes.insert("plan".into(), "plan".into());
+    node.stage(&volume).unwrap();
+    wait_for("the plan", || node.logs().contains("following a plan"));
+    volume.id = "other".into();
+    volume.attributes.insert("plan".into(), "none".into());
+    node.stage(&volume).unwrap();
+    wait_for("the reason", || node.logs().contains("the plan of the volume is not followed"));
+    let target = node.publish(&volume, "a").unwrap();
+    assert_eq!(read_anew(&target.join("object")).unwrap().len(), 1 << 20);
+}
