@@ -35,7 +35,7 @@ fn twenty_jobs_are_one_indexed_job_that_shares_the_input() {
     for wanted in [
         "completions: 20",
         "completionMode: Indexed",
-        "- $(INDEX)/20",
+        "- \"$(INDEX)/20\"",
         "wait<=5%, checksum",
         "claimName: in",
         "readOnly: true",
@@ -46,6 +46,16 @@ fn twenty_jobs_are_one_indexed_job_that_shares_the_input() {
         assert!(text.contains(wanted), "{wanted} is not in\n{text}");
     }
     assert!(!text.contains("nvidia.com/gpu:"), "no GPU was asked for\n{text}");
+}
+
+#[test]
+fn words_that_look_like_numbers_stay_words() {
+    let Some(helm) = helm() else { return };
+    let made = "generate.enabled=true,generate.claim=fill,generate.args={--seconds,5000000}";
+    let text = rendered(&helm, &["--set=job.args={--readers,16,--to,1.5}", "--set", made]);
+    for word in ["\"16\"", "\"1.5\"", "\"5000000\""] {
+        assert!(text.contains(&format!("- {word}\n")), "{word} is not a word in\n{text}");
+    }
 }
 
 #[test]
