@@ -176,8 +176,12 @@ impl Readers {
         }
         queue.tickets.push_back(Arc::downgrade(&ticket));
         queue.jobs.push_back((read, ticket));
+        // Where all threads are at work one of them finds it; to call costs a look into the kernel.
+        let is_waited_for = queue.idle > 0;
         drop(queue);
-        ready.notify_one();
+        if is_waited_for {
+            ready.notify_one();
+        }
         Ok(())
     }
 }

@@ -223,23 +223,23 @@ impl Stamp {
     /// The days since 1970 and the text of `time` (years 1970 to 9999).
     fn of(time: SystemTime) -> (u64, Self) {
         let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let (day, second) = (seconds / 86_400, seconds % 86_400);
-        let (year, month, date) = civil(day);
+        let moment = jiff::Timestamp::from_second(seconds.cast_signed()).unwrap_or(jiff::Timestamp::MAX);
+        let civil = jiff::tz::Offset::UTC.to_datetime(moment);
         let mut text = *b"00000000T000000Z";
         let fields = [
-            (0, year / 100),
-            (2, year % 100),
-            (4, month),
-            (6, date),
-            (9, second / 3600),
-            (11, second / 60 % 60),
-            (13, second % 60),
+            (0, (civil.year() / 100) as i8),
+            (2, (civil.year() % 100) as i8),
+            (4, civil.month()),
+            (6, civil.day()),
+            (9, civil.hour()),
+            (11, civil.minute()),
+            (13, civil.second()),
         ];
         for (at, number) in fields {
-            text[at] = b'0' + (number / 10 % 10) as u8;
-            text[at + 1] = b'0' + (number % 10) as u8;
+            text[at] = b'0' + number.unsigned_abs() / 10;
+            text[at + 1] = b'0' + number.unsigned_abs() % 10;
         }
-        (day, Self(text))
+        (seconds / 86_400, Self(text))
     }
 
     fn text(&self) -> &[u8] {
@@ -249,20 +249,6 @@ impl Stamp {
     fn date(&self) -> &str {
         str_of(&self.0[..8])
     }
-}
-
-/// Year, month and day of the month of a day counted from 1970-01-01, in the Gregorian calendar: counted in
-/// years that begin in March, so that the leap day comes last.
-fn civil(day: u64) -> (u64, u64, u64) {
-    let shifted = day + 719_468;
-    let era = shifted / 146_097;
-    let of_era = shifted % 146_097;
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let march_month = (5 * of_year + 2) / 153;
-    let date = of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, date)
 }
 
 fn keyed(key: &[u8]) -> Hmac<Sha256> {
