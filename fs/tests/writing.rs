@@ -460,6 +460,21 @@ async fn what_somebody_else_changed_since_is_not_overwritten_by_recovery() {
     assert!(Leftover::all(copy.path()).unwrap().is_empty());
 }
 
+#[tokio::test]
+async fn what_was_stored_just_before_its_process_was_killed_is_not_kept_by_recovery() {
+    let mut play = Play::new();
+    play.open_one("a", true, false).await;
+    play.write(0, 0, 5000).await;
+    // Copied before the journal says that it is stored.
+    let copy = left_by_a_killed_process(&play.spool.path().join("spool"));
+    play.step(Step::Sync { open: 0 }).await;
+    let found = Leftover::all(copy.path()).unwrap();
+    let stored = play.stored("a").await;
+    play.fs.recover(&found[0]).await.unwrap();
+    assert!(Leftover::all(copy.path()).unwrap().is_empty());
+    assert_eq!(play.stored("a").await, stored);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, max_shrink_iters: 4000, ..ProptestConfig::default() })]
 

@@ -126,6 +126,11 @@ impl Leftover {
         })))
     }
 
+    /// Whether all its bytes are in the spool.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.size == 0 || self.layout.dirty().contains(ByteRange::new(0, self.size))
+    }
+
     /// Removes it from the spool.
     ///
     /// # Errors

@@ -180,9 +180,9 @@ fn writers_killed(world: &World) -> Result<String> {
     ensure!(stored + told == 2 * FILES, "{stored} stored and {told} told of {}", 2 * FILES);
     kubectl(&["delete", "pod", "writer-a", "writer-b", "--wait=true", "--timeout=60s"])?;
     wait_for("its process ends", LIMIT, || processes().is_ok_and(|all| all.is_empty()))?;
-    let spool = if no_spool() { "no spool is left" } else { "a spool is left" };
+    ensure!(no_spool(), "the spool is not empty");
     Ok(format!(
-        "5 kills: of {} files of 4 MiB, {stored} were said to be stored and are, byte for byte; of {told} the program was told ({reason}); {spool}",
+        "5 kills: of {} files of 4 MiB, {stored} were said to be stored and are, byte for byte; of {told} the program was told ({reason}); no spool is left",
         2 * FILES
     ))
 }
@@ -201,11 +201,11 @@ fn unfinished(world: &World) -> Result<String> {
     wait_for("another mount service", LIMIT, || {
         ready("mounts").unwrap_or(false) && driver_pod("mounts").is_ok_and(|now| now != pod)
     })?;
-    apply(&world.writer("after", "wc -c </data/half"))?;
+    apply(&world.writer("after", "wc -c </data/open/half"))?;
     wait_for("a new pod on the volume", LIMIT, || phase("after").is_ok_and(|phase| phase == "Succeeded"))?;
     let size = kubectl(&["logs", "after"])?;
     ensure!(size.trim() == "1000000", "a new pod sees {size}");
-    let stored = world.stored("half")?;
+    let stored = world.stored("open/half")?;
     ensure!(stored == "half\n".repeat(200_000).as_bytes(), "{} bytes are stored", stored.len());
     kubectl(&["delete", "pod", "half", "after", "--wait=true", "--timeout=60s"])?;
     wait_for("its process ends", LIMIT, || processes().is_ok_and(|all| all.is_empty()))?;
@@ -309,9 +309,18 @@ fn process_killed(world: &World) -> Result<String> {
         readers.go_on()?;
         ensure!(processes()? != before, "nothing was killed");
     }
+    let restarted = || {
+        let words = ["get", "events", "--field-selector=reason=MountRestarted", "-o"];
+        kubectl(&[&words[..], &["jsonpath={.items[*].involvedObject.name}"]].concat())
+            .is_ok_and(|pods| pods.contains("readers-"))
+    };
+    wait_for("MountRestarted of the readers' pods", Duration::from_secs(180), restarted)?;
     let failures = readers.failures()?;
     let first = failures.first().cloned().unwrap_or_default();
-    Ok(format!("every reader went on after each of 10 kills; {} reads under way failed ({first})", failures.len()))
+    Ok(format!(
+        "every reader went on after each of 10 kills, and its pod has the event MountRestarted; {} reads under way failed ({first})",
+        failures.len()
+    ))
 }
 
 fn service_deleted(world: &World) -> Result<String> {
@@ -398,14 +407,20 @@ fn expiry(world: &World) -> Result<String> {
     };
     wait_for("the event", Duration::from_secs(180), || event().is_ok_and(|text| text.contains("has expired")))?;
     let text = event()?;
-    let begun = Instant::now();
+    let said = |reason: &str| {
+        let field = format!("--field-selector=involvedObject.name=patient,reason={reason}");
+        kubectl(&["get", "events", &field, "-o", "jsonpath={.items[*].message}"]).is_ok_and(|text| !text.is_empty())
+    };
+    for reason in ["CredentialExpiring", "CredentialExpired"] {
+        wait_for(reason, LIMIT, || said(reason))?;
+    }
     world.secret(&world.good_sas()?)?;
     let healed = wait_for("healing", Duration::from_secs(240), || last().is_ok_and(|line| line.trim() == "read"))?;
     apply(&world.pod("fresh", "cat /data/hello"))?;
     wait_for("a new pod", LIMIT, || phase("fresh").is_ok_and(|phase| phase == "Succeeded"))?;
-    let _ = begun;
+    wait_for("CredentialRenewed", LIMIT, || said("CredentialRenewed"))?;
     Ok(format!(
-        "Permission denied; event: {}; the running pod read again {:.0} s after the secret was renewed, a new pod too",
+        "Permission denied; CredentialExpiring, CredentialExpired and CredentialRenewed were said; events: {}; the running pod read again {:.0} s after the secret was renewed, a new pod too",
         text.trim(),
         healed.as_secs_f64()
     ))
