@@ -18,7 +18,7 @@ use tempfile::TempDir;
 pub use fio::{FioResult, InOrder, Outstanding, PageCache, RandomRead, SequentialRead, Streamed};
 pub use mount::{AbortHandle, Mount, raise_read_ahead};
 pub use process::Process;
-pub use resim::{Told, finish_resim};
+pub use resim::{CPU, Told, finish_resim};
 
 use crate::client::control;
 use crate::null;
@@ -64,6 +64,8 @@ pub struct Lab {
     rescued: Rescued,
     /// How much is done.
     pub extent: Extent,
+    /// Where the sample jobs compute, in their words.
+    pub device: String,
 }
 
 /// Objects of the load server: name and size. The bucket is `objects`.
@@ -107,7 +109,8 @@ impl Lab {
         let mut server = Process::start(&mut command, &dir.path().join("serve.log"))?;
         let rescued = rescue::prepare(dir.path(), server.id())?;
         let address = listening(&mut server)?;
-        Ok(Self { dir, rfuse, bench, server, address, cloud, rescued, extent })
+        let device = CPU.to_owned();
+        Ok(Self { dir, rfuse, bench, server, address, cloud, rescued, extent, device })
     }
 
     /// Another place below this one, whose server has the files of `folder` in the bucket `data`. They are read
@@ -118,13 +121,14 @@ impl Lab {
     pub fn over(&self, folder: &Path) -> anyhow::Result<Self> {
         let dir = tempfile::Builder::new().prefix("over-").tempdir_in(self.dir())?;
         let (rfuse, bench, cloud, extent) = (self.rfuse.clone(), self.bench.clone(), self.cloud, self.extent);
+        let device = self.device.clone();
         let mut command = Command::new(&bench);
         command.arg("serve").arg("--folder").arg(format!("data={}", folder.display()));
         let mut server = Process::start(&mut command, &dir.path().join("serve.log"))?;
         let rescued = self.rescued.clone();
         rescued.add(server.id());
         let address = listening(&mut server)?;
-        Ok(Self { dir, rfuse, bench, server, address, cloud, rescued, extent })
+        Ok(Self { dir, rfuse, bench, server, address, cloud, rescued, extent, device })
     }
 
     /// The scratch folder.

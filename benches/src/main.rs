@@ -81,6 +81,9 @@ struct RunArgs {
     /// Little of everything: shows that it works, says nothing about speed
     #[arg(long)]
     quick: bool,
+    /// Where the sample jobs compute, such as cuda:0; a GPU has rows of its own
+    #[arg(long, default_value = rfuse_benches::lab::CPU)]
+    device: String,
     /// Only these groups of rows; may be given again
     #[arg(long, value_name = "GROUP", value_parser = clap::builder::PossibleValuesParser::new(rfuse_benches::rows::names()))]
     only: Vec<String>,
@@ -203,7 +206,8 @@ fn measure(args: RunArgs) -> anyhow::Result<ExitCode> {
     };
     let rfuse = rfuse.canonicalize().with_context(|| format!("there is no {}; name it by --rfuse", rfuse.display()))?;
     let extent = if args.quick { Extent::Quick } else { Extent::Full };
-    let lab = Lab::open(rfuse, args.cloud, extent)?;
+    let mut lab = Lab::open(rfuse, args.cloud, extent)?;
+    lab.device = args.device;
     let choice = Choice { only: args.only, limit: args.limit };
     let table = run(&lab, &choice, |text| {
         // Whoever closed the terminal still gets the files.

@@ -10,13 +10,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use indicatif::{ProgressBar, ProgressStyle};
-
 use crate::checksum;
 use crate::log::LogFile;
 use crate::manifest::{Entry, Manifest, Recipe};
 use crate::outcome::{Exit, Failure};
 use crate::pattern;
+use crate::progress::Progress;
+
+/// The bar, in the words of indicatif.
+const BAR: &str = "  generate {bar:24} {percent:>3} %  {elapsed} of about {duration}";
 
 /// What is made, and where.
 pub(crate) struct Generate {
@@ -62,7 +64,7 @@ impl Generate {
         let manifest = self.begin()?;
         let tasks: Vec<Task> = self.tasks().into_iter().filter(|task| !self.is_there(&manifest, task)).collect();
         let kept = manifest.files.len();
-        let bar = progress(self.work(&tasks));
+        let bar = Progress::new("generate", BAR, self.work(&tasks));
         let manifest = Mutex::new(manifest);
         let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
         let failure = Mutex::new(None);
@@ -80,7 +82,7 @@ impl Generate {
                 });
             }
         });
-        bar.finish_and_clear();
+        bar.finish();
         if let Some(failure) = failure.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
             return Err(failure);
         }
@@ -130,7 +132,7 @@ impl Generate {
         tasks.iter().map(steps).sum()
     }
 
-    fn make(&self, task: &Task, bar: &ProgressBar) -> Result<Entry, Failure> {
+    fn make(&self, task: &Task, bar: &Progress) -> Result<Entry, Failure> {
         let path = self.folder.join(task.name());
         match task {
             Task::Log { number, .. } => {
@@ -168,11 +170,6 @@ fn measure_log(path: &Path) -> Result<Entry, Failure> {
         entry.pieces.push((chunk.offset, chunk.length, checksum::crc32(&bytes)));
     }
     Ok(entry)
-}
-
-fn progress(work: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("  generate {bar:24} {percent:>3} %  {elapsed} of about {duration}");
-    ProgressBar::new(work).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 #[cfg(test)]

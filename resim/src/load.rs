@@ -8,8 +8,6 @@ mod work;
 
 use std::path::{Path, PathBuf};
 
-use indicatif::{ProgressBar, ProgressStyle};
-
 use crate::ahead;
 use crate::device::{Choice, Device};
 use crate::files::{self, Access, Input};
@@ -17,6 +15,7 @@ use crate::meter::Meter;
 use crate::outcome::{Exit, Failure};
 use crate::pattern;
 use crate::plan;
+use crate::progress::Progress;
 use crate::random::Permutation;
 use crate::verdict::{Checksums, Outcome, Run, Verdict};
 use copy::Copy;
@@ -51,6 +50,10 @@ pub(crate) struct Load {
     pub(crate) part: Option<(usize, usize)>,
 }
 
+/// The bar, in the words of indicatif.
+const BAR: &str =
+    "  load {bar:24} {percent:>3} %  {decimal_bytes} of {decimal_total_bytes}  {decimal_bytes_per_sec}  {eta} left";
+
 /// A block: which file, where, how long.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Block {
@@ -80,7 +83,7 @@ impl Load {
         let blocks = self.blocks(&files)?;
         let mut copy = Copy::new(self.output.clone());
         let meter = Meter::start();
-        let bar = progress(blocks.iter().map(|block| block.length).sum());
+        let bar = Progress::new("load", BAR, blocks.iter().map(|block| block.length).sum());
         let (mut checked, mut wrong) = (0, 0);
         let make = |number: usize| read(&files, &meter, blocks[number]);
         let loaded = ahead::run(blocks.len(), self.workers * AHEAD_A_WORKER, self.workers, make, |feed| {
@@ -100,7 +103,7 @@ impl Load {
             assert_eq!(work.done, work.submitted, "a block was left on its lane");
             copy.finish()
         });
-        bar.finish_and_clear();
+        bar.finish();
         let seconds = meter.elapsed().as_secs_f64();
         let reads = meter.reads();
         let failure: Option<Failure> = loaded.err();
@@ -193,13 +196,6 @@ fn word_sum(bytes: &[u8]) -> u64 {
         word[..chunk.len()].copy_from_slice(chunk);
         sum.wrapping_add(u64::from(u32::from_le_bytes(word)))
     })
-}
-
-fn progress(bytes: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template(
-        "  load {bar:24} {percent:>3} %  {decimal_bytes} of {decimal_total_bytes}  {decimal_bytes_per_sec}  {eta} left",
-    );
-    ProgressBar::new(bytes).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 #[cfg(test)]

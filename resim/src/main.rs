@@ -19,6 +19,7 @@ mod output;
 mod pattern;
 mod perception;
 mod plan;
+mod progress;
 mod random;
 mod replay;
 mod report;

@@ -12,7 +12,6 @@ mod stage;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest, Sha256};
 
 use crate::device::{Choice, Device};
@@ -23,6 +22,7 @@ use crate::meter::Meter;
 use crate::outcome::{Exit, Failure};
 use crate::perception::Perception;
 use crate::plan;
+use crate::progress::Progress;
 use crate::verdict::{Checksums, Outcome, Recall, Run, Verdict};
 use crew::{Crew, Piece, Task};
 use pace::Pace;
@@ -31,6 +31,10 @@ use stage::Stage;
 
 /// Frames that are under way on the device at a time: one computes while the next is copied.
 const LANES: usize = 2;
+
+/// The bar, in the words of indicatif.
+const BAR: &str = "  replay {bar:24} {percent:>3} %  {decimal_bytes} of {decimal_total_bytes}  \
+                   {decimal_bytes_per_sec}  {msg}  {eta} left";
 
 /// How fast a log is played.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
@@ -206,14 +210,14 @@ impl Replay {
         sums: &mut Sums,
         problems: &mut Vec<String>,
     ) -> Result<(), Failure> {
-        let bar = progress(tasks.iter().map(|task| task.chunk.length).sum());
+        let bar = Progress::new("replay", BAR, tasks.iter().map(|task| task.chunk.length).sum());
         let crew = Crew { logs, tasks, meter, window: &self.window, readers: self.readers, decoders: self.decoders };
         let played = crew.run(self.ahead, |feed| {
             let mut pace = Pace::new(self.speed == Speed::Realtime);
             while let Some(piece) = stage.next(feed, meter, results, logs)? {
                 let Piece { log, length, checked, records } = piece;
+                bar.tell(format!("log {} of {}, {}", log + 1, logs.len(), stage.busy_words(meter.elapsed())));
                 bar.inc(length);
-                bar.set_message(format!("log {} of {}, {}", log + 1, logs.len(), stage.busy_words(meter.elapsed())));
                 sums.checked += u64::from(checked);
                 match records {
                     Ok(records) => {
@@ -234,7 +238,7 @@ impl Replay {
             sums.late = (self.speed == Speed::Realtime).then_some(pace.late);
             Ok(())
         });
-        bar.finish_and_clear();
+        bar.finish();
         played
     }
 
@@ -290,11 +294,4 @@ struct Sums {
 /// Half of a hash in hexadecimal digits.
 pub(crate) fn short_hash(hash: Sha256) -> String {
     hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn progress(bytes: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template(
-        "  replay {bar:24} {percent:>3} %  {decimal_bytes} of {decimal_total_bytes}  {decimal_bytes_per_sec}  {msg}  {eta} left",
-    );
-    ProgressBar::new(bytes).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

@@ -10,10 +10,9 @@ mod standing;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
-
 use crate::outcome::{Exit, Failure};
 use crate::output::Output;
+use crate::progress::Progress;
 use crate::report;
 use chart::Chart;
 use cluster::Cluster;
@@ -22,6 +21,8 @@ use standing::Standing;
 
 /// Time between two looks at the jobs.
 const LOOK: Duration = Duration::from_secs(2);
+/// The bar, in the words of indicatif.
+const BAR: &str = "  jobs {bar:24} {pos} of {len} done, {msg}, {elapsed}";
 /// Looks that may fail one after the other: an API server that restarts is no failed run.
 const FAILED_LOOKS_MOST: u32 = 15;
 
@@ -76,17 +77,16 @@ impl Submit {
 
     fn wait(&self, cluster: &Cluster<'_>) -> Result<Standing, Failure> {
         let begun = Instant::now();
-        let bar = progress();
+        let bar = Progress::new("jobs", BAR, 1);
         let mut failed = 0;
         loop {
             match cluster.look() {
                 Ok(standing) => {
                     failed = 0;
-                    bar.set_length(standing.wanted);
-                    bar.set_position(standing.succeeded);
-                    bar.set_message(format!("{} running, {} failed tries", standing.active, standing.failed));
+                    bar.tell(format!("{} running, {} failed tries", standing.active, standing.failed));
+                    bar.set(standing.succeeded, standing.wanted);
                     if standing.ended {
-                        bar.finish_and_clear();
+                        bar.finish();
                         return Ok(standing);
                     }
                 }
@@ -111,9 +111,4 @@ pub(crate) fn keep(gathered: &Gathered, title: &str, folder: &Path) -> Result<()
     let json = gathered.json().to_string();
     Output::write(&folder.join("verdicts.json"), json.as_bytes())?;
     Output::write(&folder.join("report.html"), report::summary_page(title, &gathered.runs).as_bytes())
-}
-
-fn progress() -> ProgressBar {
-    let style = ProgressStyle::with_template("  jobs {bar:24} {pos} of {len} done, {msg}, {elapsed}");
-    ProgressBar::new(1).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

@@ -9,7 +9,6 @@ mod order;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest, Sha256};
 
 use crate::ahead::{self, Feed};
@@ -19,6 +18,7 @@ use crate::meter::Meter;
 use crate::outcome::{Exit, Failure};
 use crate::pattern;
 use crate::plan;
+use crate::progress::Progress;
 use crate::usage::Usage;
 use crate::verdict::{Checksums, Outcome, Run, Verdict};
 use model::Model;
@@ -28,6 +28,9 @@ use order::{Order, Place};
 const LANES: usize = 2;
 /// Batches that lie ready for each worker at most.
 const AHEAD_A_WORKER: usize = 2;
+
+/// The bar, in the words of indicatif.
+const BAR: &str = "  train {bar:24} {percent:>3} %  step {pos} of {len}  {per_sec}  {eta} left";
 
 /// What to train on, and how.
 pub(crate) struct Train {
@@ -70,7 +73,7 @@ impl Train {
         let meter = Meter::start();
         let (mut usage, mut digest, mut problems) = (Usage::new(), Sha256::new(), Vec::new());
         let (mut checked, mut wrong, mut done) = (0, 0, 0);
-        let bar = progress(steps);
+        let bar = Progress::new("train", BAR, steps);
         let make = |step: usize| self.read(&files, &order, &meter, step as u64);
         let trained = ahead::run(steps as usize, self.workers * AHEAD_A_WORKER, self.workers, make, |feed| {
             let mut lane = 0;
@@ -90,7 +93,7 @@ impl Train {
             }
             Ok(())
         });
-        bar.finish_and_clear();
+        bar.finish();
         let seconds = meter.elapsed().as_secs_f64();
         let failure: Option<Failure> = trained.err();
         let run = Run {
@@ -194,10 +197,4 @@ fn next(
         usage.waited(begun, meter.elapsed() - begun);
     }
     Ok(batch)
-}
-
-fn progress(steps: u64) -> ProgressBar {
-    let style =
-        ProgressStyle::with_template("  train {bar:24} {percent:>3} %  step {pos} of {len}  {per_sec}  {eta} left");
-    ProgressBar::new(steps).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

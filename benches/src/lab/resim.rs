@@ -10,6 +10,9 @@ use serde::Deserialize;
 
 use super::{Lab, Process};
 
+/// This processor, as the jobs call it.
+pub const CPU: &str = "cpu";
+
 /// What a job said of its run, as far as it is looked at here.
 #[derive(Clone, PartialEq, Debug, Deserialize)]
 pub struct Told {
@@ -23,6 +26,8 @@ pub struct Told {
     pub per_second: f64,
     /// Share of the time in which perception or training had no data.
     pub data_wait_share: f64,
+    /// What it computed on.
+    pub device: String,
     /// What follows from all that was computed.
     pub answer: Option<String>,
     checksums: Option<Checksums>,

@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use rustix::fs::{Advice, fadvise};
 
-use crate::lab::{Lab, Mount, Told, finish_resim};
+use crate::lab::{CPU, Lab, Mount, Told, finish_resim};
 use crate::table::Row;
 
 use super::{median, size_words};
 
-/// Replay and training without a warm cache, of the same from a local folder.
+/// Share of the time that a GPU may wait for data that is in memory.
+const GPU_WAIT_MOST: f64 = 0.05;
+/// Of the speed from a local folder: one replay, many at once, training from a warm disk tier, and by a plan.
 const REPLAY_LEAST: f64 = 0.8;
 const MANY_LEAST: f64 = 0.9;
 const WARM_LEAST: f64 = 0.8;
@@ -29,8 +31,11 @@ const DATA: &str = "data";
 
 pub(super) fn measure(lab: &Lab) -> anyhow::Result<Vec<Row>> {
     let site = Site::make(lab)?;
-    let parts: [(&str, Part); 4] =
-        [("replay", replay), ("twenty jobs", many), ("training, warm", warm), ("training, planned", planned)];
+    let mut parts: Vec<(&str, Part)> =
+        vec![("replay", replay), ("twenty jobs", many), ("training, warm", warm), ("training, planned", planned)];
+    if lab.device != CPU {
+        parts.push(("the GPU", gpu));
+    }
     let rows = parts.iter().flat_map(|(what, measure)| {
         measure(&site).unwrap_or_else(|error| vec![Row::failed(*what, format!("{error:#}"))])
     });
@@ -77,7 +82,11 @@ impl Site {
         let mut words = vec![*verb, text(input)?];
         // The results of a replay have a folder; a training run has none.
         words.extend((*verb == "replay").then(|| text(&results)).transpose()?);
-        words.extend(job.iter().skip(1).chain(&["--device", "cpu", "--json"]));
+        words.extend(job.iter().skip(1));
+        if !job.contains(&"--device") {
+            words.extend(["--device", &self.store.device]);
+        }
+        words.push("--json");
         self.store.start_resim(&format!("job-{number}.log"), &words)
     }
 
@@ -193,6 +202,21 @@ fn together(site: &Site, job: &[&str], input: &Path, jobs: usize) -> anyhow::Res
     let running: Result<Vec<_>, _> = (0..jobs).map(|number| site.start(job, input, number)).collect();
     let told: Result<Vec<_>, _> = running?.iter_mut().map(|process| finish_resim(process, LIMIT)).collect();
     Ok((started.elapsed().as_secs_f64(), told?))
+}
+
+/// A GPU fed from memory, and what it answers beside this processor.
+fn gpu(site: &Site) -> anyhow::Result<Vec<Row>> {
+    // The second run finds everything in the page cache.
+    site.run(&["replay"], &site.folder)?;
+    let ours = site.run(&["replay"], &site.folder)?;
+    let alone = site.run(&["replay", "--device", CPU], &site.folder)?;
+    let share = ours.data_wait_share;
+    Ok(vec![
+        Row::at_most("replay on a GPU, warm: share of the time it waits for data", GPU_WAIT_MOST, share)
+            .and("answers of the processor", same(&ours, &alone))
+            .measured(format!("{} at {:.0} frames/s", ours.device, ours.per_second))
+            .beside(format!("this processor {:.0} frames/s", alone.per_second)),
+    ])
 }
 
 /// A training that is measured, by page faults as loaders read.

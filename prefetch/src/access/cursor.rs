@@ -32,6 +32,13 @@ const TRUST: (u32, u32, u32) = (160, 192, 96);
 /// Bytes fetched by one request at most. Steps that touch become one.
 const EXTENT_MAX: u64 = 4 << 20;
 
+/// Steps that must come with a request on the average before many are fetched by place: until all of them are there,
+/// the reader waits for those that come late.
+const TOGETHER: usize = 4;
+
+/// Steps that are sorted by place in any case; as many requests are under way at once anyhow.
+const SORTED: usize = 256;
+
 /// Bytes of a file to fetch, and which.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PlannedExtent {
@@ -60,8 +67,8 @@ pub struct Cursor {
     plan: Arc<AccessPlan>,
     /// The steps by file, offset and place.
     order: Vec<u32>,
-    /// Whether all that the plan reads may lie ahead of its reader at once.
-    fits: bool,
+    /// Whether all that the plan reads may lie ahead of its reader at once, and takes few requests then.
+    by_place: bool,
     /// Bytes ahead of the reader at most.
     window: u64,
     /// Bytes ahead at the moment.
@@ -89,8 +96,10 @@ impl Cursor {
             (step.file, step.offset, at)
         };
         order.sort_unstable_by_key(key);
-        let (width, lead, fits) = (START.min(window), (0, 0), plan.distinct_bytes() <= window);
-        Self { plan, order, fits, window, width, position: 0, planned: 0, ahead: 0, trust: TRUST.0, strayed: 0, lead }
+        let sorted = || order.iter().map(|&at| plan.steps[at as usize]);
+        let by_place = plan.distinct_bytes() <= window && extents(sorted()).len() * TOGETHER <= order.len();
+        let (width, lead, trust) = (START.min(window), (0, 0), TRUST.0);
+        Self { plan, order, by_place, window, width, position: 0, planned: 0, ahead: 0, trust, strayed: 0, lead }
     }
 
     /// What to fetch before anything is read.
@@ -181,8 +190,8 @@ impl Cursor {
         if self.ahead > self.width / 2 || self.trust < TRUST.2 || self.planned == self.plan.steps.len() {
             return Vec::new();
         }
-        // The order no longer matters where everything has room: fetched by place it takes the fewest requests.
-        if self.fits && self.trust > TRUST.1 {
+        // Where everything has room and most steps touch, fetching by place takes the fewest requests.
+        if self.by_place && self.trust > TRUST.1 {
             return self.all_that_is_left();
         }
         let from = self.planned;
@@ -194,9 +203,9 @@ impl Cursor {
             true => (self.width * 2).min(self.window),
             false => START.min(self.window),
         };
-        let mut steps = self.plan.steps[from..self.planned].to_vec();
-        steps.sort_unstable_by_key(|step| (step.file, step.offset));
-        extents(steps)
+        let steps = &self.plan.steps[from..self.planned];
+        let all = by_place(steps);
+        if all.len() * TOGETHER <= steps.len() { all } else { steps.chunks(SORTED).flat_map(by_place).collect() }
     }
 
     fn all_that_is_left(&mut self) -> Vec<PlannedExtent> {
@@ -206,6 +215,13 @@ impl Cursor {
         self.ahead += extents.iter().map(|extent| extent.range.length()).sum::<u64>();
         extents
     }
+}
+
+/// What `steps` read, nearest places together.
+fn by_place(steps: &[Step]) -> Vec<PlannedExtent> {
+    let mut steps = steps.to_vec();
+    steps.sort_unstable_by_key(|step| (step.file, step.offset));
+    extents(steps)
 }
 
 /// What `steps`, sorted by place, read: each byte once, neighbours together.
@@ -301,6 +317,23 @@ mod tests {
         assert_eq!(read(&mut cursor, &blocks), (4096, 4096 * PAGE));
         let mut cursor = Cursor::new(plan(&blocks), 16 * MIB);
         assert!(read(&mut cursor, &shuffled(4096, 7)).1 <= 4 * MIB, "and a stranger's is not");
+    }
+
+    #[test]
+    fn steps_that_do_not_touch_are_fetched_in_their_order_though_all_fit() {
+        let blocks: Vec<u64> = shuffled(16_384, 8).into_iter().take(4096).collect();
+        let mut cursor = Cursor::new(plan(&blocks), 64 * MIB);
+        let mut fetched = cursor.begin();
+        for block in &blocks {
+            fetched.extend(cursor.observe(0, ByteRange::at(block * PAGE, PAGE)).unwrap());
+        }
+        let fetched: Vec<u64> = fetched.iter().flat_map(|it| it.range.start() / PAGE..it.range.end() / PAGE).collect();
+        for (at, block) in blocks.iter().enumerate() {
+            let when = fetched.iter().position(|it| it == block).unwrap();
+            assert!(when < at + SORTED, "step {at} was fetched as number {when}");
+        }
+        let mut cursor = Cursor::new(plan(&blocks), 64 * MIB);
+        assert_eq!(read(&mut cursor, &blocks), (4096, 4096 * PAGE));
     }
 
     #[test]

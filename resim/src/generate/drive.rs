@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use indicatif::ProgressBar;
 use mcap::records::{MessageHeader, Metadata};
 use mcap::write::NoSeek;
 use mcap::{Compression, McapError, WriteOptions, Writer};
@@ -12,6 +11,7 @@ use crate::manifest::Recipe;
 use crate::message::{self, Layout, Pixels, Truth, TruthObject};
 use crate::outcome::{Exit, Failure};
 use crate::output::Output;
+use crate::progress::Progress;
 use crate::random;
 use crate::scene::{Camera, Lidar, Scene};
 
@@ -28,7 +28,7 @@ const FRAME_TICKS: u64 = 10;
 const QUALITY: u8 = 85;
 
 /// Writes the drive `number` of a recipe.
-pub(super) fn write(path: &Path, recipe: &Recipe, number: u64, bar: &ProgressBar) -> Result<(), Failure> {
+pub(super) fn write(path: &Path, recipe: &Recipe, number: u64, bar: &Progress) -> Result<(), Failure> {
     let output = Output::create(path)?;
     let partial = output.partial().to_path_buf();
     let failed = |error: McapError| match error {

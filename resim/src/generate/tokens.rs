@@ -3,17 +3,16 @@
 use std::io::Write;
 use std::path::Path;
 
-use indicatif::ProgressBar;
-
 use crate::outcome::Failure;
 use crate::output::Output;
 use crate::pattern;
+use crate::progress::Progress;
 
 /// Bytes a write, and a step of the progress bar.
 pub(super) const STEP_BYTES: u64 = 8 << 20;
 
 /// Writes `bytes` bytes of the content `seed`.
-pub(super) fn write(path: &Path, seed: u64, bytes: u64, bar: &ProgressBar) -> Result<(), Failure> {
+pub(super) fn write(path: &Path, seed: u64, bytes: u64, bar: &Progress) -> Result<(), Failure> {
     let mut output = Output::create(path)?;
     let mut buffer = vec![0; bytes.min(STEP_BYTES) as usize];
     let mut offset = 0;
