@@ -1,6 +1,7 @@
 //! The place where measurements happen: a scratch folder, a load server, mounts, and a guard against hanging.
 
 mod fio;
+mod memory_group;
 mod mount;
 mod process;
 mod rescue;
@@ -16,6 +17,7 @@ use anyhow::{Context, bail};
 use tempfile::TempDir;
 
 pub use fio::{FioResult, InOrder, Outstanding, PageCache, RandomRead, SequentialRead, Streamed};
+pub use memory_group::MemoryGroup;
 pub use mount::{AbortHandle, Mount, raise_read_ahead};
 pub use process::Process;
 pub use resim::{CPU, Told, finish_resim};
@@ -164,7 +166,8 @@ impl Lab {
     /// # Errors
     /// It does not understand, or has ended.
     pub fn behave(&self, words: &str) -> anyhow::Result<()> {
-        let target = format!("/__set?latency=0&bandwidth=0&faults=0&seed=1&hang=no&per-block=no&{words}");
+        let target =
+            format!("/__set?latency=0&bandwidth=0&faults=0&seed=1&hang=no&per-block=no&generation=0&tail=0%25&{words}");
         control(self.address, &target).context("the load server does not do as it is told")?;
         self.reset()
     }
@@ -200,8 +203,22 @@ impl Lab {
     /// # Errors
     /// It is not there within 20 s.
     pub fn mount(&self, bucket: &str, settings: &[&str]) -> anyhow::Result<Mount> {
+        self.mount_by(Command::new(&self.rfuse), bucket, settings)
+    }
+
+    /// The same, with all its memory counted in `group`.
+    ///
+    /// # Errors
+    /// It is not there within 20 s.
+    pub fn mount_in(&self, group: &MemoryGroup, bucket: &str, settings: &[&str]) -> anyhow::Result<Mount> {
+        // A shell joins the group before there is an rfuse, so that nothing is counted elsewhere.
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo $$ > \"$0\" && exec \"$@\""]).arg(group.door()).arg(&self.rfuse);
+        self.mount_by(command, bucket, settings)
+    }
+
+    fn mount_by(&self, mut command: Command, bucket: &str, settings: &[&str]) -> anyhow::Result<Mount> {
         let dir = self.scratch(&format!("mount-{bucket}"));
-        let mut command = Command::new(&self.rfuse);
         command.args(["mount", "--foreground"]);
         let address = self.address;
         match self.cloud {
@@ -228,6 +245,17 @@ impl Lab {
         }
         command.args(settings).env("XDG_RUNTIME_DIR", self.dir.path()).env("AWS_EC2_METADATA_DISABLED", "true");
         Mount::start(&mut command, &dir, &self.scratch(&format!("mount-{bucket}.log")))
+    }
+
+    /// What `rfuse stats --json` says of a mount.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn statistics(&self, mount: &Mount) -> anyhow::Result<serde_json::Value> {
+        let mut command = Command::new(&self.rfuse);
+        command.args(["stats", "--json"]).arg(mount.dir()).env("XDG_RUNTIME_DIR", self.dir.path());
+        let mut process = Process::start(&mut command, &self.scratch("stats.json"))?;
+        Ok(serde_json::from_str(&process.finish(Duration::from_secs(10))?)?)
     }
 
     /// Mounts the null file system with a file of `size` bytes, all of it in memory.

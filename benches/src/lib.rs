@@ -8,6 +8,7 @@ pub mod lab;
 pub mod mapping;
 pub mod null;
 pub mod pattern;
+pub mod plot;
 pub mod raw;
 pub mod readers;
 pub mod rows;

@@ -14,7 +14,7 @@ use rfuse_benches::raw::{self, Connections, Load};
 use rfuse_benches::run::{Choice, run};
 use rfuse_benches::server::{Behaviour, Catalogue, Server};
 use rfuse_benches::stream::{self, Stream};
-use rfuse_benches::{height, words};
+use rfuse_benches::{height, plot, words};
 
 #[derive(Parser)]
 #[command(name = "rfuse-bench", version, about = "Measures rfuse beside yardsticks, on a store of its own")]
@@ -93,6 +93,9 @@ struct RunArgs {
     /// Write the table here as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write a picture of the table here
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
     /// Write the table here as Markdown
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
@@ -216,6 +219,9 @@ fn measure(args: RunArgs) -> anyhow::Result<ExitCode> {
     if let Some(file) = args.json {
         std::fs::write(&file, serde_json::to_string_pretty(&table)?)
             .with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    if let Some(file) = args.svg {
+        std::fs::write(&file, plot::svg(&table)).with_context(|| format!("cannot write {}", file.display()))?;
     }
     if let Some(file) = args.markdown {
         std::fs::write(&file, table.markdown()).with_context(|| format!("cannot write {}", file.display()))?;

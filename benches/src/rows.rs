@@ -2,14 +2,20 @@
 
 mod amplification;
 mod cold_cpu;
+mod damage;
 mod descriptors;
 mod disk_hits;
+mod epochs;
 mod faults;
 mod hang;
+mod hedge;
 mod hits;
 mod jobs;
+mod kills;
 mod memory_cap;
+mod memory_limit;
 mod outstanding;
+mod overwrites;
 mod plan;
 mod reopen;
 mod sequential;
@@ -36,7 +42,7 @@ pub struct Group {
 }
 
 /// All of them, in the order in which they run.
-pub const GROUPS: [Group; 16] = [
+pub const GROUPS: [Group; 22] = [
     Group { name: "random", measure: amplification::random },
     Group { name: "mmap", measure: amplification::mapped },
     Group { name: "cold-cpu", measure: cold_cpu::measure },
@@ -51,7 +57,13 @@ pub const GROUPS: [Group; 16] = [
     Group { name: "find", measure: walk::measure },
     Group { name: "small-files", measure: small_files::measure },
     Group { name: "memory", measure: memory_cap::measure },
+    Group { name: "limit", measure: memory_limit::measure },
+    Group { name: "epochs", measure: epochs::measure },
+    Group { name: "damage", measure: damage::measure },
+    Group { name: "kills", measure: kills::measure },
+    Group { name: "overwrites", measure: overwrites::measure },
     Group { name: "faults", measure: faults::measure },
+    Group { name: "hedge", measure: hedge::measure },
     Group { name: "hang", measure: hang::measure },
 ];
 

@@ -12,8 +12,17 @@ pub enum Verdict {
     Pass,
     /// It is not.
     Miss,
+    /// This machine lacks what it takes; `measured` says what.
+    Skipped,
     /// It could not be measured; `measured` says why.
     Failed,
+}
+
+impl Verdict {
+    /// Whether something is not as it must be, or nobody knows.
+    fn is_short(self) -> bool {
+        matches!(self, Self::Miss | Self::Failed)
+    }
 }
 
 /// One line of the table.
@@ -57,6 +66,11 @@ impl Row {
         row.verdict = Verdict::Failed;
         row.ratio = None;
         row
+    }
+
+    /// A row that this machine cannot measure, and why.
+    pub fn skipped(what: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Skipped, ..Self::failed(what, why) }
     }
 
     /// With the figures behind the ratio.
@@ -109,6 +123,7 @@ impl Row {
         let verdict = match self.verdict {
             Verdict::Pass => "pass",
             Verdict::Miss => "MISS",
+            Verdict::Skipped => "SKIPPED",
             Verdict::Failed => "FAILED",
         };
         let ratio = self.ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}"));
@@ -170,7 +185,7 @@ const HEADS: [&str; 6] = ["what", "must", "measured", "yardstick", "ratio", "ver
 impl Table {
     /// How many rows are not what they must be.
     pub fn misses(&self) -> usize {
-        self.rows.iter().filter(|row| row.verdict != Verdict::Pass).count()
+        self.rows.iter().filter(|row| row.verdict.is_short()).count()
     }
 
     /// As a Markdown page: how to get it again, the machine, the rows, and where we lose.
@@ -189,7 +204,7 @@ impl Table {
             let _ = writeln!(out, "| {} |", cells.join(" | "));
         }
         let _ = writeln!(out, "\n## Where it is not as it must be\n");
-        for row in self.rows.iter().filter(|row| row.verdict != Verdict::Pass) {
+        for row in self.rows.iter().filter(|row| row.verdict.is_short()) {
             let _ = writeln!(out, "- {}: {}", row.what, row.measured.replace('\n', " "));
         }
         if self.misses() == 0 {
@@ -223,6 +238,7 @@ mod tests {
         assert_eq!(Row::exactly("", 1.0, 1.004).verdict, Verdict::Pass);
         assert_eq!(Row::exactly("", 1.0, 0.99).verdict, Verdict::Miss);
         assert_eq!(Row::failed("", "why").verdict, Verdict::Failed);
+        assert_eq!(Row::skipped("", "why").verdict, Verdict::Skipped);
         assert_eq!(Row::at_least("", 0.9, f64::NAN).verdict, Verdict::Miss);
     }
 

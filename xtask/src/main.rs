@@ -5,6 +5,7 @@
 //! this is the logic.
 #![expect(clippy::print_stdout, reason = "a developer's tool talks on standard output")]
 
+mod bench;
 mod charts;
 mod check;
 mod conformance;
@@ -41,6 +42,8 @@ enum Job {
     /// Installs what the tests need and runs all of them: format, lints, documentation, licences, unit,
     /// property and conformance tests, real servers, real mounts, real readers, the demo.
     Test(test::Options),
+    /// Measures every row of the table beside its yardstick on a quiet machine: Markdown, JSON and a picture.
+    Bench(bench::Options),
     /// What must pass before a commit, without servers and mounts: format, lints, documentation, licences,
     /// house rules.
     Check,
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
     let done = std::env::set_current_dir(shell::root()).map_err(Into::into).and_then(|()| match Cli::parse().job {
         Job::Demo(options) => demo::run(&options),
         Job::Test(options) => test::run(&options),
+        Job::Bench(options) => bench::run(&options),
         Job::Check => check::run(),
         Job::Charts(options) => charts::run(&options),
         Job::Image(options) => image::run_job(&options),

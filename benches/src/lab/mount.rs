@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::process::{Process, last_lines};
 use crate::usage;
@@ -70,6 +71,15 @@ impl Mount {
     /// The id of the process that serves it.
     pub fn process_id(&self) -> u32 {
         self.process.id()
+    }
+
+    /// Kills the process that serves it, as the kernel would for want of memory.
+    ///
+    /// # Errors
+    /// It has ended already.
+    pub fn kill(&self) -> anyhow::Result<()> {
+        let pid = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw).context("a process has a number")?;
+        Ok(kill_process(pid, Signal::KILL)?)
     }
 
     /// What is needed to fail every request of this mount, from any thread.

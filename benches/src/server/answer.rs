@@ -59,12 +59,12 @@ pub(super) fn operation(request: &Request) -> Operation {
 }
 
 /// The answer of a store in good health.
-pub(super) fn answer(catalogue: &Catalogue, request: &Request) -> Reply {
+pub(super) fn answer(catalogue: &Catalogue, request: &Request, generation: u64) -> Reply {
     let reply = match operation(request) {
         Operation::Other => Err(Refusal::NotAllowed),
-        Operation::List => list(catalogue, request),
+        Operation::List => list(catalogue, request, generation),
         Operation::Get | Operation::Head if request.name.is_empty() => bucket(catalogue, request),
-        Operation::Get | Operation::Head => object(catalogue, request),
+        Operation::Get | Operation::Head => object(catalogue, request, generation),
     };
     reply.unwrap_or_else(|refusal| refusal.reply(request.dialect, request.method))
 }
@@ -74,7 +74,7 @@ fn bucket(catalogue: &Catalogue, request: &Request) -> Result<Reply, Refusal> {
     Ok(Reply { status: 200, lines: format!("last-modified: {MODIFIED_HTTP}\r\n"), body: Body::Absent(0) })
 }
 
-fn list(catalogue: &Catalogue, request: &Request) -> Result<Reply, Refusal> {
+fn list(catalogue: &Catalogue, request: &Request, generation: u64) -> Result<Reply, Refusal> {
     let objects = catalogue.objects(&request.bucket).ok_or(Refusal::NoBucket)?;
     let (token, limit, most) = match request.dialect {
         Dialect::S3 => ("continuation-token", "max-keys", s3::PAGE_MAX),
@@ -85,20 +85,20 @@ fn list(catalogue: &Catalogue, request: &Request) -> Result<Reply, Refusal> {
     let wanted = PageRequest { prefix: word("prefix"), delimited: word("delimiter") == "/", token: word(token), limit };
     let page = Page::of(objects, &wanted);
     Ok(match request.dialect {
-        Dialect::S3 => s3::page(request, &wanted, &page),
-        Dialect::Azure => azure::page(request, &wanted, &page),
+        Dialect::S3 => s3::page(request, &wanted, &page, generation),
+        Dialect::Azure => azure::page(request, &wanted, &page, generation),
     })
 }
 
-fn object(catalogue: &Catalogue, request: &Request) -> Result<Reply, Refusal> {
+fn object(catalogue: &Catalogue, request: &Request, generation: u64) -> Result<Reply, Refusal> {
     catalogue.objects(&request.bucket).ok_or(Refusal::NoBucket)?;
     let object = catalogue.object(&request.bucket, &request.name).ok_or(Refusal::NoObject)?;
-    if request.if_match.as_ref().is_some_and(|tag| tag != "*" && *tag != object.tag()) {
+    if request.if_match.as_ref().is_some_and(|tag| tag != "*" && *tag != object.tag(generation)) {
         return Err(Refusal::Changed);
     }
     let mut lines = format!(
         "etag: \"{}\"\r\nlast-modified: {MODIFIED_HTTP}\r\ncontent-type: application/octet-stream\r\naccept-ranges: bytes\r\n",
-        object.tag()
+        object.tag(generation)
     );
     lines.push_str(match request.dialect {
         Dialect::S3 => "x-amz-request-id: generated\r\n",
@@ -113,7 +113,7 @@ fn object(catalogue: &Catalogue, request: &Request) -> Result<Reply, Refusal> {
     }
     let body = match &object.held {
         Some(bytes) => Body::Held(bytes.slice(first as usize..end as usize)),
-        None => Body::Pattern { seed: object.seed, range: first..end },
+        None => Body::Pattern { seed: object.seed_in(generation), range: first..end },
     };
     Ok(Reply { status, lines, body })
 }

@@ -15,7 +15,7 @@ pub(super) const OBJECT_LINES: &str = "x-ms-blob-type: BlockBlob\r\nx-ms-version
      x-ms-creation-time: Thu, 01 Jan 2026 00:00:00 GMT\r\nx-ms-meta-origin: generated\r\n\
      x-ms-request-id: 00000000-0000-0000-0000-000000000000\r\n";
 
-pub(super) fn page(request: &Request, wanted: &PageRequest, page: &Page<'_>) -> Reply {
+pub(super) fn page(request: &Request, wanted: &PageRequest, page: &Page<'_>, generation: u64) -> Reply {
     let metadata = match request.parameter("include") {
         Some(include) if include.contains("metadata") => "<Metadata><origin>generated</origin></Metadata>",
         _ => "",
@@ -37,7 +37,7 @@ pub(super) fn page(request: &Request, wanted: &PageRequest, page: &Page<'_>) -> 
                  <Content-Type>application/octet-stream</Content-Type><BlobType>BlockBlob</BlobType>\
                  <AccessTier>Hot</AccessTier></Properties>{metadata}</Blob>",
                 escaped(&object.name),
-                object.tag(),
+                object.tag(generation),
                 object.size
             ),
             Entry::Prefix(prefix) => write!(xml, "<BlobPrefix><Name>{}</Name></BlobPrefix>", escaped(prefix)),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Fault;
 use crate::words;
 
 /// Whether requests for objects and listings are answered.
@@ -29,9 +30,22 @@ pub struct Behaviour {
     pub answering: Answering,
     /// Whether requests are counted by 4 KiB block too (costs a lock a request).
     pub per_block: bool,
+    /// Share of the requests that wait `tail_latency` instead.
+    pub tail: f64,
+    /// What these wait.
+    pub tail_latency: Duration,
+    /// How often every object has been overwritten: each time its bytes and its entity tag change.
+    pub generation: u64,
 }
 
 impl Behaviour {
+    /// What request `number` waits.
+    pub(super) fn latency_of(&self, number: u64) -> Duration {
+        // Another order than that of faults.
+        let is_slow = self.tail > 0.0 && Fault::of(!self.seed, number, self.tail).is_some();
+        if is_slow { self.tail_latency } else { self.latency }
+    }
+
     /// Changes one thing, in the words of the command line and of `/__set?NAME=WORD`.
     ///
     /// # Errors
@@ -43,8 +57,17 @@ impl Behaviour {
             "faults" => self.faults = words::share(word)?,
             "seed" => self.seed = word.parse().map_err(|_| format!("`{word}` is not a seed: write a number"))?,
             "hang" => self.answering = if yes(word)? { Answering::Never } else { Answering::Always },
+            "tail" => self.tail = words::share(word)?,
+            "tail-latency" => self.tail_latency = words::duration(word)?,
+            "generation" => {
+                self.generation = word.parse().map_err(|_| format!("`{word}` is no generation: write a number"))?;
+            }
             "per-block" => self.per_block = yes(word)?,
-            _ => return Err(format!("`{name}` is none of latency, bandwidth, faults, seed, hang, per-block")),
+            _ => {
+                return Err(format!(
+                    "`{name}` is none of latency, bandwidth, faults, seed, hang, per-block, generation, tail, tail-latency"
+                ));
+            }
         }
         Ok(())
     }

@@ -16,16 +16,21 @@ pub struct Object {
     pub name: String,
     /// Its size in bytes.
     pub size: u64,
-    /// What its bytes follow from.
+    /// What its bytes follow from in generation 0.
     pub seed: u64,
     /// Its bytes, where they follow from nothing.
     pub held: Option<Bytes>,
 }
 
 impl Object {
-    /// The entity tag without its quotes; the same as long as name and size are.
-    pub fn tag(&self) -> String {
-        format!("0x{:016X}", self.seed ^ self.size.rotate_left(32))
+    /// The entity tag without its quotes; the same as long as name, size and generation are.
+    pub fn tag(&self, generation: u64) -> String {
+        format!("0x{:016X}", self.seed_in(generation) ^ self.size.rotate_left(32))
+    }
+
+    /// What its bytes follow from in a generation: each stands for an overwrite of every object.
+    pub fn seed_in(&self, generation: u64) -> u64 {
+        pattern::seed_in(self.seed, generation)
     }
 }
 

@@ -74,15 +74,16 @@ impl Exchange<'_> {
         number: u64,
         behaviour: &Behaviour,
     ) -> io::Result<After> {
-        let reply = answer(&self.shared.catalogue, request);
+        let reply = answer(&self.shared.catalogue, request, behaviour.generation);
         if let (true, Body::Pattern { seed, range }) = (behaviour.per_block, &reply.body) {
             self.shared.counters.block(*seed, range.start);
         }
         if behaviour.answering == Answering::Never {
             self.shared.answers_again().await;
         }
-        if behaviour.latency > Duration::ZERO {
-            self.delays.until(arrived + behaviour.latency).await;
+        let latency = behaviour.latency_of(number);
+        if latency > Duration::ZERO {
+            self.delays.until(arrived + latency).await;
         }
         self.shared.counters.waited(arrived.elapsed());
         let fault = Fault::of(behaviour.seed, number, behaviour.faults).map(|fault| fault.fit(&reply.body));

@@ -15,7 +15,7 @@ pub(super) const PAGE_MAX: usize = 1000;
 /// What `encoding-type=url` leaves as it is.
 const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
 
-pub(super) fn page(request: &Request, wanted: &PageRequest, page: &Page<'_>) -> Reply {
+pub(super) fn page(request: &Request, wanted: &PageRequest, page: &Page<'_>, generation: u64) -> Reply {
     let coded = |name: &str| match request.parameter("encoding-type") {
         Some("url") => utf8_percent_encode(name, KEPT).to_string(),
         _ => escaped(name),
@@ -47,7 +47,7 @@ pub(super) fn page(request: &Request, wanted: &PageRequest, page: &Page<'_>) -> 
                 "<Contents><Key>{}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>\
                  <ETag>&quot;{}&quot;</ETag><Size>{}</Size><StorageClass>STANDARD</StorageClass></Contents>",
                 coded(&object.name),
-                object.tag(),
+                object.tag(generation),
                 object.size
             ),
             Entry::Prefix(prefix) => {
