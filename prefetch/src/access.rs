@@ -93,17 +93,23 @@ impl AccessPlan {
 
     /// Bytes that are read at least once.
     pub fn distinct_bytes(&self) -> u64 {
+        self.distinct_ranges().iter().map(|(_, range)| range.length()).sum()
+    }
+
+    /// What is read at least once: the files in their order, and of each the ranges, which do not touch, in theirs.
+    pub fn distinct_ranges(&self) -> Vec<(u32, ByteRange)> {
         let mut steps: Vec<&Step> = self.steps.iter().collect();
         steps.sort_unstable_by_key(|step| (step.file, step.offset));
-        let mut reached = (u32::MAX, 0);
-        let mut distinct = 0;
+        let mut ranges: Vec<(u32, ByteRange)> = Vec::new();
         for step in steps {
-            let from = if reached.0 == step.file { reached.1.max(step.offset) } else { step.offset };
-            let end = step.range().end();
-            distinct += end.saturating_sub(from);
-            reached = (step.file, from.max(end));
+            match ranges.last_mut() {
+                Some((file, range)) if *file == step.file && step.offset <= range.end() => {
+                    *range = ByteRange::new(range.start(), range.end().max(step.range().end()));
+                }
+                _ => ranges.push((step.file, step.range())),
+            }
         }
-        distinct
+        ranges
     }
 
     /// Appends the steps of `other`.

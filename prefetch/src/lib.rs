@@ -11,6 +11,7 @@
 
 pub mod access;
 mod candidate;
+pub mod hints;
 mod plan;
 mod progression;
 mod stream;

@@ -11,7 +11,7 @@ const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const PAGE: u64 = 4 * KIB;
 const WINDOW: u64 = 64 * MIB;
-const CONFIG: PrefetchConfig = PrefetchConfig { window: WINDOW, push: 8 * MIB, plan_window: 0 };
+const CONFIG: PrefetchConfig = PrefetchConfig { window: WINDOW, push: 8 * MIB, index_hints: false, plan_window: 0 };
 
 /// A reader whose memory holds what was planned and nothing else.
 struct Reader {
