@@ -25,7 +25,14 @@ const TIME: Duration = Duration::from_secs(2);
 fn open(dir: &Path, size: u64, memory: u64, object: u64) -> (Arc<BlockCache>, PinnedObject) {
     let store = Arc::new(MemoryStore::new());
     let version = store.put_pattern("object", object, 1);
-    let disk = DiskConfig { dir: dir.to_owned(), size, reserve: 0, admit: Admit::Always, scope: String::new() };
+    let disk = DiskConfig {
+        dir: dir.to_owned(),
+        size,
+        reserve: 0,
+        quota: u64::MAX,
+        admit: Admit::Always,
+        scope: String::new(),
+    };
     let config = CacheConfig { block_size: BlockSize::MIN, memory, fetch_max: 8 << 20, disk: Some(disk) };
     let cache = BlockCache::new(store, &config);
     (cache.clone(), cache.pin(ObjectId { key: ObjectKey::from("object"), version }, object))

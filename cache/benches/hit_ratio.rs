@@ -150,8 +150,14 @@ fn own(memory: u64, disk: Option<DiskConfig>) -> Own {
 
 /// Both tiers: a fifth of the blocks in memory, the others on disk.
 fn both(dir: &Path) -> Own {
-    let disk =
-        DiskConfig { dir: dir.to_owned(), size: MEMORY * 4 / 5, reserve: 0, admit: Admit::Again, scope: String::new() };
+    let disk = DiskConfig {
+        dir: dir.to_owned(),
+        size: MEMORY * 4 / 5,
+        reserve: 0,
+        quota: u64::MAX,
+        admit: Admit::Again,
+        scope: String::new(),
+    };
     own(MEMORY / 5, Some(disk))
 }
 

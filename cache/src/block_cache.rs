@@ -9,7 +9,7 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rfuse_block::{BlockIndex, BlockSize, ByteRange, ObjectId};
+use rfuse_block::{BlockIndex, BlockSize, ByteRange, Extent, ObjectId, ObjectKey};
 use rfuse_config::CacheConfig;
 use rfuse_store::Store;
 
@@ -21,12 +21,12 @@ use crate::memory::MemoryTier;
 use crate::memory::budget::Budget;
 use crate::metrics::{CacheStats, Metrics};
 use crate::object::{ObjectTag, PinnedObject};
-use crate::{CacheError, Slices};
+use crate::{CacheError, PinError, Slices};
 
 /// One block table over one store.
 #[derive(Debug)]
 pub struct BlockCache {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     seed: [u8; 16],
 }
 
@@ -102,6 +102,23 @@ impl BlockCache {
         if wanted.count > self.shared.read_most { None } else { try_gather(&self.shared, &wanted) }
     }
 
+    /// A copy of `range` (inside the object) if all of it is in memory. It counts neither as a use nor as a read: nobody
+    /// but us looks at it.
+    pub fn peek(&self, object: &PinnedObject, range: ByteRange) -> Option<Vec<u8>> {
+        let range = range.clamp_to(object.size);
+        if range.is_empty() {
+            return Some(Vec::new());
+        }
+        let size = self.shared.block_size;
+        let (first, last) = (size.block_of(range.start()), size.block_of(range.end() - 1));
+        let count = u32::try_from(last.0 - first.0 + 1).ok()?;
+        let held = self.shared.memory.hold(object.tag, Extent { first, count });
+        let [(_, blocks)] = &held[..] else { return None };
+        let (start, length) = ((range.start() % size.bytes()) as usize, range.length() as usize);
+        let is_whole = blocks.count() == count as usize;
+        is_whole.then(|| blocks.pieces(start, length).flatten().copied().collect())
+    }
+
     /// The bytes of `range` (inside the object), fetched where they are missing.
     ///
     /// Dropping the future gives the read up; a fetch nobody else waits for is cancelled. When all memory is
@@ -142,6 +159,39 @@ impl BlockCache {
         self.shared.memory.invalidate(object.tag, blocks) + on_disk
     }
 
+    /// Forgets every block that nobody reads, in memory and, for this process, on disk; how many there were.
+    pub fn invalidate_all(&self) -> u64 {
+        self.shared.disk.as_ref().map_or(0, DiskTier::forget_all) + self.shared.memory.clear()
+    }
+
+    /// Keeps `ranges`, each inside its object, on disk from when they come there until they are unpinned.
+    ///
+    /// # Errors
+    /// See [`PinError`]; nothing is pinned then.
+    pub fn pin_ranges(&self, ranges: &[(PinnedObject, ByteRange)]) -> Result<(), PinError> {
+        let disk = self.shared.disk.as_ref().ok_or(PinError::NoFolder)?;
+        let size = self.shared.block_size;
+        let extent = |(object, range): &(PinnedObject, ByteRange)| {
+            let range = range.clamp_to(object.size);
+            (!range.is_empty()).then(|| {
+                let (first, last) = (size.block_of(range.start()), size.block_of(range.end() - 1));
+                // 2^32 blocks of the least size are 16 TiB, more than any folder keeps pinned.
+                let count = u32::try_from(last.0 - first.0 + 1).unwrap_or(u32::MAX);
+                (object.clone(), Extent { first, count })
+            })
+        };
+        let extents: Vec<_> = ranges.iter().filter_map(extent).collect();
+        disk.pin(&extents)
+    }
+
+    /// Takes the pins of `keys` away, or all that this store has in the folder; how many bytes they were.
+    ///
+    /// # Errors
+    /// See [`PinError`].
+    pub fn unpin(&self, keys: Option<&[ObjectKey]>) -> Result<u64, PinError> {
+        self.shared.disk.as_ref().ok_or(PinError::NoFolder)?.unpin(keys)
+    }
+
     /// Waits until the disk tier knows what is in its folder and has written what it was offered so far. Blocks
     /// the calling thread.
     pub fn flush(&self) {
@@ -169,6 +219,8 @@ impl BlockCache {
     pub fn stats(&self) -> CacheStats {
         let (memory, block) = (&self.shared.memory, self.shared.block_size.bytes());
         CacheStats {
+            ahead_bytes: self.shared.budget.leased(),
+            ahead_limit_bytes: self.ahead_limit(),
             evictions: memory.evictions(),
             memory_waits: memory.waits(),
             resident_bytes: memory.held() as u64 * block,

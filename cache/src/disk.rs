@@ -11,6 +11,7 @@ mod identity;
 mod index;
 mod index_file;
 mod keeper;
+mod pins;
 mod reader;
 mod segment;
 mod shape;
@@ -24,26 +25,28 @@ use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use rfuse_block::{BlockIndex, BlockSize, Extent};
+use rfuse_block::{BlockIndex, BlockSize, Extent, ObjectKey};
 use rfuse_config::{Admit, ByteSize, DiskConfig};
 use sha2::{Digest, Sha256};
 
+use crate::PinError;
 use crate::disk::directory::Directory;
 use crate::disk::fault::Fault;
 use crate::disk::identity::fingerprint_of;
 use crate::disk::keeper::Loaded;
+use crate::disk::pins::{Pin, TooMuch};
 pub use crate::disk::reader::is_disk_thread;
 pub(crate) use crate::disk::reader::{DiskAnswer, DiskRead, Hit};
 use crate::disk::reader::{Readers, Source};
 use crate::disk::shape::Shape;
 use crate::disk::state::State;
 use crate::disk::sweep::Sweep;
-use crate::disk::writer::{Offer, Writer};
+use crate::disk::writer::{Offer, Weight, Writer};
 use crate::memory::MemoryTier;
 use crate::memory::index::Group;
 use crate::memory::pool::Blocks;
 use crate::metrics::DiskStats;
-use crate::object::PinnedObject;
+use crate::object::{ObjectTag, PinnedObject};
 
 /// How long a disk that hangs is left alone.
 const LEAVE_ALONE: Duration = Duration::from_secs(30);
@@ -83,8 +86,9 @@ impl DiskTier {
         let digest = Sha256::new().chain_update(directory.seed()).chain_update(&config.scope).finalize();
         let mut seed = [0; 16];
         seed.copy_from_slice(&digest[..16]);
+        let scope = digest[16..20].iter().fold(0, |scope, &byte| scope << 8 | u32::from(byte));
         let writable = directory.is_writable();
-        let state = Arc::new(State::new(directory, shape, config.size, config.reserve, queue));
+        let state = Arc::new(State::new(directory, shape, config, scope, queue));
         if !writable {
             let why = "it is read-only";
             state.faults.tell(Fault::Write, state.directory.path(), &why);
@@ -168,8 +172,9 @@ impl DiskTier {
     /// Blocks of `object` from `first` on came from the store: writes those that are worth it.
     pub(crate) fn offer_fetched(&self, object: &PinnedObject, first: BlockIndex, blocks: &Blocks) {
         let worth = |number: usize| {
-            let seen = self.state.ghost.touch(fingerprint_of(object.tag, BlockIndex(first.0 + number as u64)));
-            seen || self.admit == Admit::Always
+            let fingerprint = fingerprint_of(object.tag, BlockIndex(first.0 + number as u64));
+            let seen = self.state.ghost.touch(fingerprint);
+            seen || self.admit == Admit::Always || self.state.pins.holds(fingerprint)
         };
         let worth: Vec<bool> = (0..blocks.count()).map(worth).collect();
         let mut from = 0;
@@ -186,9 +191,68 @@ impl DiskTier {
         let count = blocks.count();
         let taken = count.min(self.state.queue.room());
         let part = if taken == count { blocks } else { blocks.part(0, taken) };
-        let offered = taken > 0 && self.state.queue.offer(Offer { tag: object.tag, first, blocks: part });
+        let offered =
+            taken > 0 && self.state.queue.offer(Offer { tag: object.tag, first, blocks: part, weight: Weight::Usual });
         let dropped = if offered { count - taken } else { count };
         self.state.counters.dropped.fetch_add(dropped as u64, Relaxed);
+    }
+
+    /// Which blocks of `extent` have no place on disk, in order.
+    pub(crate) fn missing(&self, object: &PinnedObject, extent: Extent) -> Vec<BlockIndex> {
+        let blocks = (0..u64::from(extent.count)).map(|number| BlockIndex(extent.first.0 + number));
+        blocks.filter(|&block| !self.state.index.holds(fingerprint_of(object.tag, block))).collect()
+    }
+
+    /// Offers blocks that were asked for by name, whatever is in use; none of them if they have to wait.
+    pub(crate) fn offer_wanted(&self, object: &PinnedObject, first: BlockIndex, blocks: Blocks) -> bool {
+        self.state.queue.offer(Offer { tag: object.tag, first, blocks, weight: Weight::Wanted })
+    }
+
+    /// Whether everything that was offered is written or dropped.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.state.queue.is_idle()
+    }
+
+    /// Blocks one offer may have at most.
+    pub(crate) fn offer_most(&self) -> usize {
+        self.state.queue.limit() / 2
+    }
+
+    /// Pins `extents`, each of one object.
+    ///
+    /// # Errors
+    /// See [`PinError`].
+    pub(crate) fn pin(&self, extents: &[(PinnedObject, Extent)]) -> Result<(), PinError> {
+        let pin = |(object, extent): &(PinnedObject, Extent)| Pin {
+            scope: self.state.scope,
+            name: ObjectTag::of_name(self.seed, &object.id.key),
+            tag: object.tag,
+            first: extent.first.0,
+            count: extent.count.into(),
+            block: self.state.shape.block_size.bytes(),
+        };
+        let pins: Vec<Pin> = extents.iter().map(pin).collect();
+        let directory = &self.state.directory;
+        let lock = directory.lock()?;
+        let added = self.state.pins.add(directory, &lock, &pins)?;
+        added.map_err(|TooMuch { wanted, most }| PinError::TooMuch { wanted, most })
+    }
+
+    /// Takes pins of this scope away, those of `keys` or all: how many bytes.
+    ///
+    /// # Errors
+    /// See [`PinError`].
+    pub(crate) fn unpin(&self, keys: Option<&[ObjectKey]>) -> Result<u64, PinError> {
+        let names: Option<Vec<ObjectTag>> =
+            keys.map(|keys| keys.iter().map(|key| ObjectTag::of_name(self.seed, key)).collect());
+        let directory = &self.state.directory;
+        let lock = directory.lock()?;
+        Ok(self.state.pins.remove(directory, &lock, self.state.scope, names.as_deref())?)
+    }
+
+    /// Forgets every block, for this process.
+    pub(crate) fn forget_all(&self) -> u64 {
+        self.state.forget_all()
     }
 
     /// Forgets the blocks of `object`: how many.
@@ -219,6 +283,7 @@ impl DiskTier {
             dropped: get(&counters.dropped),
             errors: state.faults.errors(),
             corrupt: state.faults.corrupt(),
+            pinned_bytes: state.pins.bytes().0,
             resident_bytes: state.resident(),
             capacity_bytes: state.size,
             overhead_bytes: (state.index.overhead() + state.ghost.overhead()) as u64,

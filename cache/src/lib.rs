@@ -18,12 +18,14 @@ mod metrics;
 mod object;
 mod patchwork;
 mod slices;
+mod warm;
 
 pub use ahead::{Ahead, AheadFetch};
 pub use block_cache::BlockCache;
 pub use disk::is_disk_thread;
 pub use door::poll_at_door;
-pub use error::CacheError;
+pub use error::{CacheError, PinError};
 pub use metrics::{CacheStats, DiskStats};
 pub use object::{ObjectTag, PinnedObject};
 pub use slices::Slices;
+pub use warm::Warmed;

@@ -15,7 +15,7 @@ pub(crate) mod pool;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rfuse_block::{BlockIndex, BlockSize};
+use rfuse_block::{BlockIndex, BlockSize, Extent};
 
 use crate::memory::eviction::{Eviction, Reason, Residents};
 use crate::memory::index::{GROUP, Group, Index, bit_runs, label_of};
@@ -156,6 +156,37 @@ impl MemoryTier {
             }
         }
         found
+    }
+
+    /// The blocks of `extent` of `tag` that are in memory, neighbours together; they stay as long as they are held.
+    pub(crate) fn hold(&self, tag: ObjectTag, extent: Extent) -> Vec<(BlockIndex, Blocks)> {
+        let mut held: Vec<(BlockIndex, Blocks)> = Vec::new();
+        for (group, set) in Group::covering(tag, extent.first, extent.count.into()) {
+            self.look_up(group, set, |bit, slot| {
+                let block = group.block(bit);
+                if let Some((first, blocks)) = held.last_mut()
+                    && first.0 + blocks.count() as u64 == block.0
+                {
+                    return blocks.push_shared(slot, false);
+                }
+                let mut blocks = self.none();
+                let shared = blocks.push_shared(slot, false);
+                held.extend(shared.then_some((block, blocks)));
+                shared
+            });
+        }
+        held
+    }
+
+    /// Lets every block go that nobody reads; how many.
+    pub(crate) fn clear(&self) -> u64 {
+        let mut gone = 0;
+        loop {
+            match self.evict(BATCH) {
+                0 => return gone,
+                freed => gone += freed as u64,
+            }
+        }
     }
 
     /// Takes `count` slots if that needs no waiting, evicting where it must.

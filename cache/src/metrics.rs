@@ -26,6 +26,10 @@ pub struct CacheStats {
     pub ahead: u64,
     /// Fetches ahead refused for want of budget or memory.
     pub refused_ahead: u64,
+    /// Bytes on their way that nobody waits for yet.
+    pub ahead_bytes: u64,
+    /// Bytes of these at most.
+    pub ahead_limit_bytes: u64,
     /// Blocks that left to make room for others.
     pub evictions: u64,
     /// Reads that waited for memory.
@@ -61,6 +65,8 @@ pub struct DiskStats {
     pub errors: u64,
     /// Blocks and index files that were not what was written; none of them reached a reader.
     pub corrupt: u64,
+    /// Bytes pinned, by all who share the folder.
+    pub pinned_bytes: u64,
     /// Bytes of the segments this process reads.
     pub resident_bytes: u64,
     /// Bytes of the folder at most.

@@ -1,6 +1,6 @@
 //! An object as the cache knows it: pinned to one version, and named by 128 bits in the block table.
 
-use rfuse_block::{BlockSize, ByteRange, Extent, ObjectId};
+use rfuse_block::{BlockSize, ByteRange, Extent, ObjectId, ObjectKey, Version};
 use sha2::{Digest, Sha256};
 
 /// 128 bits that stand for an [`ObjectId`] and its size in the block table.
@@ -23,6 +23,14 @@ impl ObjectTag {
             .finalize();
         let word = |from: usize| digest[from..from + 8].iter().fold(0, |word, &byte| word << 8 | u64::from(byte));
         Self(word(0), word(8))
+    }
+}
+
+impl ObjectTag {
+    /// What stands for `key` whatever its version.
+    pub(crate) fn of_name(seed: [u8; 16], key: &ObjectKey) -> Self {
+        // No version is empty and no object has all bytes there are.
+        Self::new(seed, &ObjectId { key: key.clone(), version: Version::new("") }, u64::MAX)
     }
 }
 

@@ -26,6 +26,8 @@ pub struct DiskConfig {
     pub size: u64,
     /// Bytes of its file system left free at least.
     pub reserve: u64,
+    /// Bytes of this mount's segments in it at most, give or take one segment; `u64::MAX` is no limit of its own.
+    pub quota: u64,
     /// Which blocks are written.
     pub admit: Admit,
     /// What tells this store's objects from those of another in the same folder.

@@ -38,8 +38,69 @@ pub enum Request {
     },
     /// End the recording.
     StopTrace,
+    /// Bring bytes of a file here, behind every reader.
+    Warm(FileRange),
+    /// Keep bytes of files in the cache folder, from when they come there.
+    Pin {
+        /// Which; a thousand at most in one request.
+        files: Vec<FileRange>,
+    },
+    /// Keep them no longer than others.
+    Unpin {
+        /// Their paths below the folder; none: all that this store has pinned.
+        paths: Vec<String>,
+    },
+    /// Forget what is remembered of files, and of names in and below directories.
+    Invalidate {
+        /// Their paths below the folder; none: everything.
+        paths: Vec<String>,
+    },
+    /// The files that readers waited for most.
+    Files {
+        /// How many at most.
+        most: usize,
+    },
     /// Unmount and end.
     Unmount,
+}
+
+/// What one file has cost since the kernel came to know it.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct FileNumbers {
+    /// The path below the folder; bytes that are no text are replaced.
+    pub path: String,
+    /// Descriptors open now.
+    pub handles: u64,
+    /// Reads that memory did not answer at once.
+    pub waited: u64,
+    /// Bytes of these.
+    pub waited_bytes: u64,
+    /// Bytes of it in memory now.
+    pub resident_bytes: u64,
+}
+
+/// Bytes of a file.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct FileRange {
+    /// The path below the folder, without a leading slash.
+    pub path: String,
+    /// The first byte.
+    pub offset: u64,
+    /// How many; what lies behind the end of the file is left out.
+    pub length: u64,
+}
+
+/// What became of a range that was to be warmed, in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct WarmNumbers {
+    /// Was here already.
+    pub present: u64,
+    /// Was brought, and is kept.
+    pub brought: u64,
+    /// Is not kept: readers need the memory, or the cache folder is full or broken.
+    pub unkept: u64,
+    /// Bytes that memory keeps at most of what was warmed; none: they are on disk.
+    pub limit: Option<u64>,
 }
 
 /// What a mount answers.
@@ -62,6 +123,22 @@ pub enum Reply {
         reads: u64,
         /// Reads lost because its disk was too slow.
         dropped: u64,
+    },
+    /// To [`Request::Warm`].
+    Warmed(WarmNumbers),
+    /// To [`Request::Pin`] and [`Request::Unpin`]: bytes that were pinned or unpinned.
+    Pinned {
+        /// How many.
+        bytes: u64,
+    },
+    /// To [`Request::Files`].
+    Files(Vec<FileNumbers>),
+    /// To [`Request::Invalidate`].
+    Invalidated {
+        /// Files of which something was known.
+        files: u64,
+        /// Blocks that were remembered.
+        blocks: u64,
     },
     /// It is done, or has begun.
     Done,
@@ -119,10 +196,26 @@ pub struct Statistics {
     /// What was done ahead of readers.
     #[serde(default)]
     pub ahead: AheadNumbers,
+    /// What is written and not stored yet.
+    #[serde(default)]
+    pub writing: WriteNumbers,
+    /// What the reading requests cost a day at the rate since the mount began, in the currency of `request-price`;
+    /// none without a price.
+    #[serde(default)]
+    pub cost_a_day: Option<f64>,
     /// Bytes fetched for each byte delivered; none before the first read.
     pub amplification: Option<f64>,
     /// The credential.
     pub credential: Option<CredentialStatus>,
+}
+
+/// Files that are being written, or closed and not stored yet.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct WriteNumbers {
+    /// How many.
+    pub files: u64,
+    /// Bytes of them on local disk.
+    pub dirty_bytes: u64,
 }
 
 /// Requests of the kernel.
@@ -246,6 +339,15 @@ pub struct CacheNumbers {
     pub limit_bytes: u64,
     /// Blocks that left to make room.
     pub evictions: u64,
+    /// Bytes on their way that nobody waits for yet.
+    #[serde(default)]
+    pub ahead_bytes: u64,
+    /// Bytes of these at most, over all readers.
+    #[serde(default)]
+    pub ahead_limit_bytes: u64,
+    /// Fetches ahead refused for want of budget or memory.
+    #[serde(default)]
+    pub refused_ahead: u64,
     /// What is remembered on disk; none without a cache folder.
     pub disk: Option<DiskNumbers>,
 }
@@ -261,6 +363,9 @@ pub struct DiskNumbers {
     pub read_bytes: u64,
     /// Bytes written.
     pub written_bytes: u64,
+    /// Bytes pinned, by all who share the folder.
+    #[serde(default)]
+    pub pinned_bytes: u64,
     /// Bytes of the segments this mount reads.
     pub resident_bytes: u64,
     /// Bytes of the folder at most.
@@ -307,6 +412,9 @@ pub struct AheadNumbers {
     pub used: u64,
     /// Planned and not read before the stream was over.
     pub wasted: u64,
+    /// Asked for because a file's own index named it.
+    #[serde(default)]
+    pub hinted: u64,
     /// Put into the kernel's page cache before they were asked for.
     pub pushed: u64,
     /// Meant for the page cache and dropped.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::setting::{ALIASES, Cloud, Kind, SETTINGS};
-use crate::{ConfigError, ConfigFile, ParsedUrl, Secret, Setting, Source};
+use crate::{ConfigError, ConfigFile, ParsedUrl, Profile, Secret, Setting, Source};
 
 /// A value and where it was written.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -117,7 +117,12 @@ impl Layers {
 
     fn effective_of(&self, setting: &'static Setting) -> Effective {
         match self.values.get(setting.name) {
-            None => Effective { setting, value: setting.default.to_owned(), source: Source::Default },
+            None => match self.profile().and_then(|profile| Some((profile.name, profile.default_of(setting.name)?))) {
+                Some((name, value)) => {
+                    Effective { setting, value: value.to_owned(), source: Source::Profile(name.to_owned()) }
+                }
+                None => Effective { setting, value: setting.default.to_owned(), source: Source::Default },
+            },
             Some(value) => {
                 let shown = if setting.is_secret() { "***" } else { value.text.reveal() };
                 Effective { setting, value: shown.to_owned(), source: value.source.clone() }
@@ -132,8 +137,16 @@ impl Layers {
 
     /// The text under `name`, or the default; empty where there is neither.
     pub(crate) fn text(&self, name: &'static str) -> &str {
-        let default = Setting::named(name).map_or("", |setting| setting.default);
-        self.values.get(name).map_or(default, |value| value.text.reveal())
+        if let Some(value) = self.values.get(name) {
+            return value.text.reveal();
+        }
+        let profiled = self.profile().and_then(|profile| profile.default_of(name));
+        profiled.unwrap_or_else(|| Setting::named(name).map_or("", |setting| setting.default))
+    }
+
+    /// The profile that is chosen; none: the defaults as they are.
+    fn profile(&self) -> Option<&'static Profile> {
+        self.values.get("profile").and_then(|value| Profile::named(value.text.reveal()))
     }
 }
 
@@ -197,6 +210,17 @@ mod tests {
         layers.environment(&variables(&[("RFUSE_MEMORY", "2GiB"), ("RFUSE_TRIES", "4")]), None).unwrap();
         assert_eq!(value(&layers, "memory"), ("4GiB".into(), "--memory".into()));
         assert_eq!(value(&layers, "tries"), ("4".into(), "environment RFUSE_TRIES".into()));
+    }
+
+    #[test]
+    fn a_profile_changes_what_nobody_has_set_and_says_so() {
+        let mut layers = Layers::default();
+        layers.files(&[file("memory = \"1GiB\"\nprofile = \"training\"")], None).unwrap();
+        assert_eq!(value(&layers, "memory"), ("1GiB".into(), "/etc/rfuse/config.toml:1".into()));
+        assert_eq!(value(&layers, "metadata-ttl"), ("10m".into(), "profile training".into()));
+        assert_eq!((layers.text("memory"), layers.text("metadata-ttl")), ("1GiB", "10m"));
+        layers.environment(&variables(&[("RFUSE_PROFILE", "auto")]), None).unwrap();
+        assert_eq!(value(&layers, "metadata-ttl"), ("60s".into(), "default".into()));
     }
 
     #[test]

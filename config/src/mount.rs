@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::{CacheConfig, FsConfig, StoreConfig};
 
 /// How the kernel is served.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct MountOptions {
     /// Whether other users may read the mount; permissions are checked by the kernel then.
     pub allow_other: bool,
@@ -24,6 +24,8 @@ pub struct MountOptions {
     pub direct_io: bool,
     /// The access plan to follow from the start.
     pub plan: Option<PathBuf>,
+    /// What a million reading requests cost, in any currency.
+    pub request_price: Option<f64>,
     /// Threads that answer the kernel; none takes one a CPU.
     pub threads: Option<usize>,
     /// Requests the kernel may have waiting at once.
@@ -41,6 +43,7 @@ impl Default for MountOptions {
             read_ahead: 4096,
             plan: None,
             direct_io: false,
+            request_price: None,
             threads: None,
             max_background: 512,
         }

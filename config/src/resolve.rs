@@ -6,7 +6,7 @@ use std::time::Duration;
 use rfuse_block::BlockSize;
 
 use crate::layers::Value;
-use crate::setting::{parse_mode, parse_share, parse_switch};
+use crate::setting::{parse_mode, parse_price, parse_share, parse_switch};
 use crate::{
     Admit, AwsCredential, AzureCredential, ByteSize, CacheConfig, ConfigError, DiskConfig, FsConfig, Layers, Limits,
     Location, LogFormat, LogOptions, MountConfig, MountOptions, ParsedUrl, PrefetchConfig, Secret, Setting, Source,
@@ -243,6 +243,7 @@ fn disk(layers: &Layers, store: &StoreConfig) -> Option<DiskConfig> {
         dir,
         size: size(layers, "cache-size"),
         reserve: size(layers, "cache-reserve"),
+        quota: Some(size(layers, "cache-quota")).filter(|quota| *quota > 0).unwrap_or(u64::MAX),
         admit: if layers.text("cache-admit") == "always" { Admit::Always } else { Admit::Again },
         scope: format!("{location} {endpoint}{life}"),
     })
@@ -263,6 +264,7 @@ fn fs(layers: &Layers, url: &ParsedUrl, around: &Surroundings) -> FsConfig {
         prefetch: PrefetchConfig {
             window: size(layers, "prefetch-window"),
             push: size(layers, "page-push"),
+            index_hints: switch(layers, "index-hints"),
             plan_window: size(layers, "plan-window"),
         },
         read_only,
@@ -292,6 +294,7 @@ fn mount(layers: &Layers) -> MountOptions {
         read_ahead: size(layers, "read-ahead"),
         plan: path(layers, "plan"),
         direct_io: switch(layers, "direct-io"),
+        request_price: parse_price(layers.text("request-price")),
         threads: (threads > 0).then_some(threads),
         max_background: count(layers, "max-background"),
     }

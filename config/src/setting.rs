@@ -35,6 +35,8 @@ pub enum Kind {
     Time,
     /// A share of a whole, `80%`.
     Share,
+    /// An amount of money, `0.40`.
+    Price,
     /// Permission bits in octal.
     Mode,
     /// One of these words.
@@ -106,7 +108,7 @@ const fn row(group: Group, name: &'static str, kind: Kind, default: &'static str
 /// Every setting, in the order of the help.
 pub const SETTINGS: &[Setting] = &{
     use Group::{Cache, Credentials, Files, Logging, Mount, Store, Writing};
-    use Kind::{Choice, Count, Mode, Path, Secret, Share, Size, Switch, Text, Time};
+    use Kind::{Choice, Count, Mode, Path, Price, Secret, Share, Size, Switch, Text, Time};
     [
         row(
             Credentials,
@@ -235,6 +237,13 @@ pub const SETTINGS: &[Setting] = &{
         ),
         row(
             Cache,
+            "index-hints",
+            Switch,
+            "true",
+            "Fetch early what a file's own index names, once its end or header is read: MCAP, Parquet, safetensors, zip (npz, pt), tar, by the ending of the name.",
+        ),
+        row(
+            Cache,
             "cache-dir",
             Path,
             "",
@@ -253,6 +262,13 @@ pub const SETTINGS: &[Setting] = &{
             Size { min: 0, max: 64 * TIB },
             "1GiB",
             "Free space of the cache folder's file system that is left to others.",
+        ),
+        row(
+            Cache,
+            "cache-quota",
+            Size { min: 0, max: 64 * TIB },
+            "0B",
+            "Bytes of the cache folder that this mount's blocks take at most, give or take a 32nd of cache-size; 0 leaves it to cache-size.",
         ),
         row(
             Cache,
@@ -359,6 +375,13 @@ pub const SETTINGS: &[Setting] = &{
             "60s",
             "Time for what is not stored yet once the mount has ended; the rest stays in the spool.",
         ),
+        row(
+            Mount,
+            "profile",
+            Choice(crate::profile::NAMES),
+            "auto",
+            "What the mount is for: other defaults for what nobody has set. docs/settings.md has the table.",
+        ),
         row(Mount, "allow-other", Switch, "false", "Let other users read the mount; their permissions are checked."),
         row(Mount, "allow-exec", Switch, "true", "Let programs on the mount run; false mounts noexec."),
         row(Mount, "nonempty", Switch, "false", "Mount on a directory that is not empty and hide what is in it."),
@@ -375,6 +398,13 @@ pub const SETTINGS: &[Setting] = &{
             Switch,
             "false",
             "Keep nothing in the page cache: every read of a program is a request to the mount, answered from its memory or the store. Mapping files works from Linux 6.6 on.",
+        ),
+        row(
+            Mount,
+            "request-price",
+            Price,
+            "",
+            "What a million reading requests cost, as your provider's price list says; then `rfuse stats` tells what they cost a day.",
         ),
         row(Mount, "threads", Count { min: 0, max: 1024 }, "0", "Threads that answer the kernel; 0 takes one a CPU."),
         row(
@@ -466,6 +496,7 @@ impl Setting {
             Kind::Size { .. } => "SIZE",
             Kind::Time => "TIME",
             Kind::Share => "SHARE",
+            Kind::Price => "AMOUNT",
             Kind::Mode => "OCTAL",
             Kind::Choice(_) => "WORD",
         }
@@ -482,6 +513,7 @@ impl Setting {
             Kind::Count { min, max } => check_count(text, min, max),
             Kind::Size { min, max } => self.check_size(text, min, max),
             Kind::Time => parse_duration(text).map(drop).map_err(|error| error.to_string()),
+            Kind::Price => parse_price(text).map(drop).ok_or_else(|| "it is not an amount such as 0.40".to_owned()),
             Kind::Share => parse_share(text).map(drop).ok_or_else(|| "it is not a share such as 5%".to_owned()),
             Kind::Mode => parse_mode(text).map(drop).ok_or_else(|| "it is not octal such as 0644".to_owned()),
             Kind::Choice(words) if words.contains(&text) => Ok(()),
@@ -514,6 +546,11 @@ pub fn parse_switch(text: &str) -> Option<bool> {
 fn check_count(text: &str, min: u64, max: u64) -> Result<(), String> {
     let count: u64 = text.parse().map_err(|_| "it is not a whole number".to_owned())?;
     (min..=max).contains(&count).then_some(()).ok_or_else(|| format!("it is not between {min} and {max}"))
+}
+
+/// An amount of money, not below nothing.
+pub(crate) fn parse_price(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|price: &f64| price.is_finite() && *price >= 0.0)
 }
 
 /// `80%` as 0.8.

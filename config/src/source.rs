@@ -8,6 +8,8 @@ use std::path::PathBuf;
 pub enum Source {
     /// Nobody wrote it.
     Default,
+    /// The profile that was chosen, by name.
+    Profile(String),
     /// A configuration file, and the line counted from 1.
     File {
         /// The file.
@@ -31,7 +33,7 @@ impl Source {
     /// Its layer: a value of a higher layer wins.
     pub fn rank(&self) -> u8 {
         match self {
-            Self::Default => 0,
+            Self::Default | Self::Profile(_) => 0,
             Self::File { .. } => 1,
             Self::Environment(_) => 2,
             Self::Url | Self::Flag(_) | Self::MountOption(_) | Self::Attribute(_) => 3,
@@ -43,6 +45,7 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
+            Self::Profile(name) => write!(f, "profile {name}"),
             Self::File { path, line } => write!(f, "{}:{line}", path.display()),
             Self::Environment(name) => write!(f, "environment {name}"),
             Self::Url => f.write_str("the URL"),

@@ -132,6 +132,8 @@ pub struct FsSnapshot {
     pub spool_bytes: u64,
     /// Operations answered.
     pub operations: Operations,
+    /// Bytes asked for ahead of readers because a file's own index named them.
+    pub hinted_bytes: u64,
     /// What was planned ahead of readers.
     pub ahead: AheadSnapshot,
 }

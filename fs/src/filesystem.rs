@@ -55,6 +55,8 @@ pub struct FileSystem {
     pub(crate) plans: AtomicUsize,
     /// Streams that are followed, over all files.
     pub(crate) streams: Arc<AtomicUsize>,
+    /// Bytes asked for because an index named them.
+    pub(crate) hinted: Arc<AtomicU64>,
     /// Of the files that are closed.
     pub(crate) ahead: Mutex<AheadSnapshot>,
 }
@@ -101,6 +103,7 @@ impl FileSystem {
             planned: Mutex::default(),
             plans: AtomicUsize::new(0),
             streams: Arc::default(),
+            hinted: Arc::default(),
             ahead: Mutex::default(),
         })
     }
@@ -171,6 +174,7 @@ impl FileSystem {
             edits: self.writing.edits.all().len() as u64,
             spool_bytes: self.writing.spool.used(),
             operations: self.counters.sum(),
+            hinted_bytes: self.hinted.load(Ordering::Relaxed),
             ahead: self.ahead_snapshot(),
         }
     }

@@ -13,7 +13,7 @@
 //! Bound: as many as the kernel holds references to; it gives them back under memory pressure.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
 use rfuse_block::{ObjectKey, Version};
@@ -36,6 +36,9 @@ pub(crate) struct Node {
     pub(crate) edit: EditSlot,
     /// Pages being put into the kernel.
     pushes: AtomicUsize,
+    /// Reads that memory did not answer at once, and their bytes.
+    waited: AtomicU64,
+    waited_bytes: AtomicU64,
     state: Mutex<NodeState>,
     /// When a read of it was last given up because the store did not answer.
     unanswered: AtomicMoment,
@@ -86,7 +89,20 @@ impl Node {
 
     fn with(inode: Inode, key: ObjectKey, is_directory: bool, state: NodeState) -> Self {
         let (key, state, edit) = (RwLock::new(key), Mutex::new(state), EditSlot::default());
-        Self { inode, key, is_directory, edit, pushes: AtomicUsize::new(0), state, unanswered: AtomicMoment::default() }
+        let (pushes, unanswered) = (AtomicUsize::new(0), AtomicMoment::default());
+        let (waited, waited_bytes) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { inode, key, is_directory, edit, pushes, waited, waited_bytes, state, unanswered }
+    }
+
+    /// A read of `bytes` has to wait.
+    pub(crate) fn wait(&self, bytes: u64) {
+        self.waited.fetch_add(1, Ordering::Relaxed);
+        self.waited_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Reads that had to wait, and their bytes.
+    pub(crate) fn waited(&self) -> (u64, u64) {
+        (self.waited.load(Ordering::Relaxed), self.waited_bytes.load(Ordering::Relaxed))
     }
 
     /// A file's key, or a directory's prefix, which ends in `/`; empty for the root.
@@ -316,6 +332,13 @@ impl Inodes {
                 *key = renamed;
             }
         }
+    }
+
+    /// Every inode below a directory that the kernel holds references to.
+    pub(crate) fn below(&self, prefix: &ObjectKey) -> Vec<Arc<Node>> {
+        let table = self.read();
+        let is_below = |key: &ObjectKey| key.as_bytes().starts_with(prefix.as_bytes()) && key != prefix;
+        table.nodes.values().filter(|node| is_below(&node.key())).cloned().collect()
     }
 
     /// The keys of files in or below a directory that have descriptors open.

@@ -16,6 +16,7 @@ use crate::child::{FileMeta, What};
 use crate::counters::Count;
 use crate::expiry::Moment;
 use crate::follower::{Follower, Waits};
+use crate::hinted::Hinted;
 use crate::inodes::{Node, Opening};
 use crate::write::edit::User;
 use crate::{Answer, Attr, FileSystem, FsError, Handle, Inode, Opened, Via};
@@ -31,6 +32,7 @@ pub(crate) struct OpenFile {
     object: PinnedObject,
     via: Via,
     follower: Arc<Follower>,
+    hinted: Option<Arc<Hinted>>,
     is_stale: AtomicBool,
     /// Where the misses that began at offset 0 and followed on each other have come to; small files only.
     run_end: AtomicU64,
@@ -103,6 +105,7 @@ impl FileSystem {
             Opening::Taken => return Err(FsError::Stale(node.key())),
         };
         let id = ObjectId { key: node.key(), version: meta.version.clone() };
+        let hinted = Hinted::of(id.key.as_bytes(), meta.size, &self.config.prefetch, &self.hinted);
         let file = OpenFile {
             node: Arc::clone(node),
             user: None,
@@ -111,6 +114,7 @@ impl FileSystem {
             meta,
             via,
             follower,
+            hinted,
             is_stale: AtomicBool::new(false),
             run_end: AtomicU64::new(0),
         };
@@ -140,10 +144,12 @@ impl FileSystem {
                 Some(slices) => {
                     self.counters.add(Count::ReadReady);
                     self.follow(file, range, Waits::Not);
+                    file.hint(self, range, &slices);
                     Answer::Ready(Ok(slices))
                 }
                 None if self.is_unanswered(file) => Answer::Ready(Err(FsError::Deadline(self.config.deadline))),
                 None => {
+                    file.node.wait(range.length());
                     self.follow(file, range, Waits::ForStore);
                     let wait = Wait { fs: Arc::clone(self), file: Arc::clone(file), since: self.clock.now() };
                     Answer::Pending(Box::pin(async move { wait.fs.read_missing(&wait.file, range).await }))
@@ -173,6 +179,10 @@ impl FileSystem {
                 Err(self.stale(file, file.node.key()))
             }
             Ok(_) if file.is_stale() => Err(FsError::Stale(file.node.key())),
+            Ok(slices) => {
+                file.hint(self, range, &slices);
+                Ok(slices)
+            }
             other => other,
         }
     }
@@ -255,6 +265,7 @@ impl OpenFile {
             meta,
             via: Via::Direct,
             follower: Follower::new(0, &fs.config.prefetch, &fs.streams),
+            hinted: None,
             is_stale: AtomicBool::new(false),
             run_end: AtomicU64::new(0),
         }
@@ -303,6 +314,13 @@ impl OpenFile {
 
     pub(crate) fn is_stale(&self) -> bool {
         self.is_stale.load(Ordering::Acquire)
+    }
+
+    /// Shows what was read to who looks for an index.
+    fn hint(&self, fs: &FileSystem, range: ByteRange, bytes: &Slices) {
+        if let Some(hinted) = &self.hinted {
+            hinted.read(fs, &self.object, range, bytes);
+        }
     }
 
     /// What to fetch with the missing `range`: the rest of a small file that is read in order from its

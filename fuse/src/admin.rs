@@ -1,6 +1,6 @@
-//! The control socket of a mount: one JSON line in, one out.
+//! The control socket of a mount: one JSON line in, one out; and three pages for those who speak HTTP.
 //!
-//! Bounds: 16 clients at once, lines of 1 MiB at most, 30 s for a question. The socket lies in a directory only
+//! Bounds: 16 clients at once, lines of 1 MiB at most, 30 s for a question and five minutes for one that warms. The socket lies in a directory only
 //! its owner can enter.
 
 use std::os::unix::fs::PermissionsExt;
@@ -14,12 +14,18 @@ use rfuse_store::Reloaded;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Notify, Semaphore};
+use tokio::time::timeout;
 
 use crate::assemble::{Parts, credential_control, look};
+use crate::keeping::{self, blocking};
 use crate::{numbers, planning, prometheus};
 
+/// Files told at most; with long paths they still fit a line.
+const FILES_MAX: usize = 200;
 const CLIENTS_MAX: usize = 16;
 const QUESTION_TIME: Duration = Duration::from_secs(30);
+/// What readers ask for comes first, so bringing a piece of a file may take long.
+const WARM_TIME: Duration = Duration::from_secs(300);
 
 /// Answers on `socket` until the process ends.
 pub(crate) async fn listen(socket: PathBuf, parts: Parts, end: Arc<Notify>) {
@@ -39,8 +45,8 @@ pub(crate) async fn listen(socket: PathBuf, parts: Parts, end: Arc<Notify>) {
         };
         let (parts, end) = (parts.clone(), Arc::clone(&end));
         tokio::spawn(async move {
-            if tokio::time::timeout(QUESTION_TIME, converse(stream, &parts, &end)).await.is_err() {
-                tracing::debug!("a control client was too slow");
+            if let Err(error) = converse(stream, &parts, &end).await {
+                tracing::debug!(%error, "a control client got no answer");
             }
             drop(place);
         });
@@ -58,14 +64,56 @@ fn bind(socket: &Path) -> std::io::Result<UnixListener> {
 async fn converse(stream: UnixStream, parts: &Parts, end: &Notify) -> std::io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
-    BufReader::new(read.take(LINE_MAX as u64)).read_line(&mut line).await?;
+    let mut reader = BufReader::new(read.take(LINE_MAX as u64));
+    timeout(QUESTION_TIME, reader.read_line(&mut line)).await??;
+    if let Some(target) = line.strip_prefix("GET ").and_then(|rest| rest.split(' ').next()) {
+        let mut header = String::new();
+        while timeout(QUESTION_TIME, reader.read_line(&mut header)).await?? > 2 {
+            header.clear();
+        }
+        let page = timeout(QUESTION_TIME, page(target, parts, end)).await?;
+        return timeout(QUESTION_TIME, write.write_all(page.as_bytes())).await?;
+    }
     let reply = match serde_json::from_str(&line) {
-        Ok(request) => answer(request, parts, end).await,
+        Ok(request) => {
+            let is_long = matches!(request, Request::Warm(_));
+            let answered = timeout(if is_long { WARM_TIME } else { QUESTION_TIME }, answer(request, parts, end));
+            tokio::select! {
+                reply = answered => reply?,
+                // Whoever asked has gone: then nothing more is brought for him.
+                _ = reader.read_u8(), if is_long => return Ok(()),
+            }
+        }
         Err(_) => Reply::Failed { why: "this version of rfuse does not know that request".to_owned() },
     };
     let mut line = serde_json::to_vec(&reply)?;
     line.push(b'\n');
-    write.write_all(&line).await
+    timeout(QUESTION_TIME, write.write_all(&line)).await?
+}
+
+/// The same for whoever speaks HTTP, such as a scraper or `curl --unix-socket`: one answer, then the end.
+async fn page(target: &str, parts: &Parts, end: &Notify) -> String {
+    let request = match target {
+        "/metrics" => Request::Metrics,
+        "/stats" => Request::Stats,
+        "/health" => Request::Health,
+        _ => return http("404 Not Found", "text/plain", "there is /metrics, /stats and /health\n"),
+    };
+    match answer(request, parts, end).await {
+        Reply::Metrics(text) => http("200 OK", "text/plain; version=0.0.4", &text),
+        Reply::Stats(statistics) => json("200 OK", &statistics),
+        Reply::Health(health) => json(if health.store { "200 OK" } else { "503 Service Unavailable" }, &health),
+        _ => http("500 Internal Server Error", "text/plain", "answered something else\n"),
+    }
+}
+
+fn json(status: &str, value: &impl serde::Serialize) -> String {
+    http(status, "application/json", &serde_json::to_string(value).unwrap_or_default())
+}
+
+fn http(status: &str, kind: &str, body: &str) -> String {
+    let length = body.len();
+    format!("HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}")
 }
 
 /// What is said to `request`, whichever way it came.
@@ -105,16 +153,23 @@ pub(crate) async fn answer(request: Request, parts: &Parts, end: &Notify) -> Rep
                 Err(why) => Reply::Failed { why },
             }
         }
+        Request::Warm(range) => keeping::warm(parts, &range).await,
+        Request::Pin { files } => keeping::pin(parts, &files).await,
+        Request::Unpin { paths } => keeping::unpin(parts, &paths).await,
+        Request::Invalidate { paths } => keeping::invalidate(parts, paths).await,
+        Request::Files { most } => {
+            let files = Arc::clone(&parts.files);
+            let costly = move || Ok(files.costly_files(most.min(FILES_MAX)));
+            match blocking(costly).await {
+                Ok(files) => Reply::Files(files.into_iter().map(numbers::file).collect()),
+                Err(why) => Reply::Failed { why },
+            }
+        }
         Request::Unmount => {
             end.notify_one();
             Reply::Done
         }
     }
-}
-
-/// Does what waits for a disk, where nobody is held up by it.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(error.to_string()))
 }
 
 fn outcome(done: Result<(), String>) -> Reply {

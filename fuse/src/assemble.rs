@@ -11,7 +11,7 @@ use rfuse_config::{MountConfig, StoreConfig};
 use rfuse_fs::{FileSystem, PageCache};
 use rfuse_fuse::adapter::{Adapter, AdapterConfig};
 use rfuse_fuse::counters::Counters;
-use rfuse_fuse::kernel::{self, Device, Mount, MountError};
+use rfuse_fuse::kernel::{self, Device, Mount, MountError, Notifier};
 use rfuse_fuse::prefill::Prefill;
 use rfuse_fuse::session::{Agreement, Session, SessionConfig, SessionError};
 use rfuse_fuse::trace::Tracing;
@@ -48,6 +48,8 @@ pub(crate) struct Parts {
     pub(crate) files: Arc<FileSystem>,
     pub(crate) prefill: Arc<Prefill>,
     pub(crate) tracing: Arc<Tracing>,
+    /// The way to the kernel's caches.
+    pub(crate) notifier: Notifier,
     pub(crate) counters: Counters,
     /// How long reads waited that memory did not answer.
     pub(crate) waits: Arc<Histogram>,
@@ -190,7 +192,8 @@ fn rooms(opened: Opened, config: &MountConfig, runtime: &Runtime) -> Result<Room
 impl Rooms {
     fn with(self, session: Session, config: MountConfig, mount: Mount) -> Result<Assembled, AssembleError> {
         let tracing = self.adapter.tracing();
-        let prefill = Prefill::start(session.notifier(), Arc::clone(&tracing))
+        let notifier = session.notifier();
+        let prefill = Prefill::start(notifier.clone(), Arc::clone(&tracing))
             .map_err(|error| AssembleError::Io("start a thread", error))?;
         self.files.fill_pages(Arc::clone(&prefill) as Arc<dyn PageCache>);
         let parts = Parts {
@@ -199,6 +202,7 @@ impl Rooms {
             files: self.files,
             prefill,
             tracing,
+            notifier,
             counters: session.counters(),
             waits: self.adapter.waits(),
             config: Arc::new(config),

@@ -2,16 +2,20 @@
 
 mod check;
 mod config;
+mod invalidate;
 mod list;
 mod mount;
 mod mount_words;
 mod pages;
+mod pin;
 mod plan;
 mod recover;
 mod setting_flags;
 mod stats;
+mod top;
 mod trace;
 mod unmount;
+mod warm;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -42,6 +46,16 @@ enum Verb {
     List(list::ListCommand),
     /// Show how a mount does: where reads are answered, what the store is asked
     Stats(stats::StatsCommand),
+    /// Watch all mounts of this user, live
+    Top(top::TopCommand),
+    /// Bring files into the cache before a job starts
+    Warm(warm::WarmCommand),
+    /// Keep files in the cache folder
+    Pin(pin::PinCommand),
+    /// Keep files no longer than others
+    Unpin(pin::UnpinCommand),
+    /// Forget what is remembered of files and names
+    Invalidate(invalidate::InvalidateCommand),
     /// Record what a job reads, to be its plan the next time
     Trace(trace::TraceCommand),
     /// Show, merge and follow access plans: what a job will read
@@ -92,6 +106,11 @@ impl Cli {
             Verb::Unmount(command) => command.run(),
             Verb::List(command) => command.run(),
             Verb::Stats(command) => command.run(),
+            Verb::Top(command) => command.run(),
+            Verb::Warm(command) => command.run(),
+            Verb::Pin(command) => command.run(),
+            Verb::Unpin(command) => command.run(),
+            Verb::Invalidate(command) => command.run(),
             Verb::Trace(command) => command.run(),
             Verb::Plan(command) => command.run(),
             Verb::Check(command) => command.run(),

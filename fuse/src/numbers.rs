@@ -1,10 +1,10 @@
 //! Gathers what every room has counted.
 
 use rfuse_config::control::{
-    AheadNumbers, CacheNumbers, DiskNumbers, KernelNumbers, Latency, PlanNumbers, ReadNumbers, RequestCount,
-    Statistics, StoreNumbers, WaitCount,
+    AheadNumbers, CacheNumbers, DiskNumbers, FileNumbers, KernelNumbers, Latency, PlanNumbers, ReadNumbers,
+    RequestCount, Statistics, StoreNumbers, WaitCount, WriteNumbers,
 };
-use rfuse_fs::{AheadSnapshot, PlanSnapshot};
+use rfuse_fs::{AheadSnapshot, FileCost, PlanSnapshot};
 use rfuse_prefetch::access::CursorStats;
 use rfuse_store::{HistogramSnapshot, OperationSnapshot};
 
@@ -52,19 +52,41 @@ pub(crate) fn collect(parts: &Parts) -> Statistics {
             overhead_bytes: cache.overhead_bytes,
             limit_bytes: parts.config.cache.memory,
             evictions: cache.evictions,
+            ahead_bytes: cache.ahead_bytes,
+            ahead_limit_bytes: cache.ahead_limit_bytes,
+            refused_ahead: cache.refused_ahead,
             disk: parts.config.cache.disk.as_ref().map(|_| disk(parts)),
         },
-        ahead: ahead(parts, &fs.ahead),
+        ahead: AheadNumbers { hinted: fs.hinted_bytes, ..ahead(parts, &fs.ahead) },
+        writing: WriteNumbers { files: fs.edits, dirty_bytes: fs.spool_bytes },
+        cost_a_day: cost_a_day(parts),
         amplification: (delivered > 0).then(|| cache.fetched_bytes as f64 / delivered as f64),
         credential: credential(parts),
     }
+}
+
+/// One file as it is told.
+pub(crate) fn file(cost: FileCost) -> FileNumbers {
+    let FileCost { path, handles, waited, waited_bytes, resident_bytes } = cost;
+    let path = String::from_utf8_lossy(path.as_bytes()).into_owned();
+    FileNumbers { path, handles, waited, waited_bytes, resident_bytes }
+}
+
+/// GETs and HEADs at what a million of them cost.
+fn cost_a_day(parts: &Parts) -> Option<f64> {
+    let price = parts.config.mount.request_price?;
+    let meter = parts.opened.meter.snapshot();
+    let reading = meter.operations.iter().filter(|one| ["get", "head"].contains(&one.operation.as_str()));
+    let sent: u64 = reading.map(|one| one.succeeded + one.cancelled + one.failed.values().sum::<u64>()).sum();
+    let days = parts.since.elapsed().as_secs_f64().max(1.0) / 86_400.0;
+    Some(sent as f64 / 1e6 * price / days)
 }
 
 fn ahead(parts: &Parts, fs: &AheadSnapshot) -> AheadNumbers {
     let pages = parts.prefill.snapshot();
     let AheadSnapshot { streams, planned, used, wasted } = *fs;
     let plan = parts.files.plan_snapshot().map(plan);
-    AheadNumbers { streams, planned, used, wasted, pushed: pages.stored, push_dropped: pages.dropped, plan }
+    AheadNumbers { streams, planned, used, wasted, hinted: 0, pushed: pages.stored, push_dropped: pages.dropped, plan }
 }
 
 fn disk(parts: &Parts) -> DiskNumbers {
@@ -74,6 +96,7 @@ fn disk(parts: &Parts) -> DiskNumbers {
         misses: disk.misses,
         read_bytes: disk.read_bytes,
         written_bytes: disk.written_bytes,
+        pinned_bytes: disk.pinned_bytes,
         resident_bytes: disk.resident_bytes,
         limit_bytes: disk.capacity_bytes,
         overhead_bytes: disk.overhead_bytes,

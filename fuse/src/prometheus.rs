@@ -43,6 +43,8 @@ pub(crate) fn text(s: &Statistics) -> String {
     out.head("rfuse_prefetch_bytes_total", "counter", "Bytes planned ahead of readers by what came of them.");
     out.value("rfuse_prefetch_bytes_total{fate=\"used\"}", s.ahead.used as f64);
     out.value("rfuse_prefetch_bytes_total{fate=\"wasted\"}", s.ahead.wasted as f64);
+    let help = "Bytes asked for ahead of readers because a file's own index named them.";
+    out.one("rfuse_hinted_bytes_total", "counter", help, s.ahead.hinted as f64);
     if let Some(plan) = &s.ahead.plan {
         out.head("rfuse_plan_reads", "gauge", "Reads of the plan that is followed.");
         out.value("rfuse_plan_reads{up_to=\"end\"}", plan.steps as f64);
@@ -65,6 +67,18 @@ pub(crate) fn text(s: &Statistics) -> String {
     if let Some(disk) = disk {
         out.value("rfuse_cache_evictions_total{tier=\"disk\"}", disk.evictions as f64);
         out.disk(disk);
+    }
+    let help = "Bytes on their way to the cache that nobody waits for yet.";
+    out.one("rfuse_ahead_inflight_bytes", "gauge", help, s.cache.ahead_bytes as f64);
+    let help = "Bytes that may be on their way ahead of readers.";
+    out.one("rfuse_ahead_budget_bytes", "gauge", help, s.cache.ahead_limit_bytes as f64);
+    let help = "Fetches ahead of readers refused for want of budget or memory.";
+    out.one("rfuse_ahead_refused_total", "counter", help, s.cache.refused_ahead as f64);
+    out.one("rfuse_dirty_bytes", "gauge", "Bytes written and not stored yet.", s.writing.dirty_bytes as f64);
+    if let Some(cost) = s.cost_a_day {
+        let help =
+            "What reading requests cost a day at the rate since the mount began, in the currency of request-price.";
+        out.one("rfuse_request_cost_a_day", "gauge", help, cost);
     }
     if let Some(expires) = s.credential.as_ref().and_then(|credential| credential.expires) {
         let help = "When the credential ends.";
@@ -119,6 +133,8 @@ impl Text {
         self.head("rfuse_disk_bytes_total", "counter", "Bytes of blocks read from the cache folder and written to it.");
         self.value("rfuse_disk_bytes_total{direction=\"read\"}", disk.read_bytes as f64);
         self.value("rfuse_disk_bytes_total{direction=\"written\"}", disk.written_bytes as f64);
+        let help = "Bytes pinned in the cache folder, by all who share it.";
+        self.one("rfuse_disk_pinned_bytes", "gauge", help, disk.pinned_bytes as f64);
         self.head("rfuse_disk_unwritten_blocks_total", "counter", "Blocks worth writing that were not written.");
         self.value("rfuse_disk_unwritten_blocks_total{reason=\"in_use\"}", disk.refused as f64);
         self.value("rfuse_disk_unwritten_blocks_total{reason=\"too_slow\"}", disk.dropped as f64);

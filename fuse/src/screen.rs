@@ -34,7 +34,7 @@ pub(crate) fn stats(now: &Statistics, before: Option<&Statistics>) -> String {
             bytes(now.reads.delivered_bytes),
         ),
         format!(
-            "store      {:.1} GETs/s   {}/s   GETs a read {}   bytes a byte {}   failed {}   retries {}   in flight {}/{}",
+            "store      {:.1} GETs/s   {}/s   GETs a read {}   bytes a byte {}   failed {}   retries {}   in flight {}/{}{}",
             rate(gets, before.store.count("get")),
             bytes(rate(now.store.received_bytes, before.store.received_bytes) as u64),
             ratio(gets, now.reads.total),
@@ -43,6 +43,7 @@ pub(crate) fn stats(now: &Statistics, before: Option<&Statistics>) -> String {
             now.store.retries,
             now.store.in_flight,
             now.store.in_flight_max,
+            now.cost_a_day.map_or_else(String::new, |cost| format!("   requests cost {cost:.2} a day")),
         ),
         format!("latency    GET {}   reads that waited {}", times(get_time), times(Some(&now.reads.waited))),
         format!(
@@ -53,12 +54,15 @@ pub(crate) fn stats(now: &Statistics, before: Option<&Statistics>) -> String {
             rate(now.cache.evictions, before.cache.evictions),
         ),
         format!(
-            "ahead      {}{} streams   fetched early {}   wasted {}   given to the page cache {}",
+            "ahead      {}{} streams   fetched early {}   wasted {}   given to the page cache {}   on the way {} of {}   refused {}",
             now.ahead.plan.as_ref().map_or_else(String::new, plan),
             now.ahead.streams,
             bytes(now.ahead.planned),
             share(now.ahead.wasted, now.ahead.planned),
             bytes(now.ahead.pushed),
+            bytes(now.cache.ahead_bytes),
+            bytes(now.cache.ahead_limit_bytes),
+            now.cache.refused_ahead,
         ),
         format!(
             "names      {} remembered   {} open   {} look-ups   unreachable {}   errors {}   waiting {}",
@@ -80,12 +84,13 @@ pub(crate) fn stats(now: &Statistics, before: Option<&Statistics>) -> String {
 fn disk_line(now: &DiskNumbers, before: &DiskNumbers, span: f64) -> String {
     let asked = now.hits + now.misses;
     let mut line = format!(
-        "disk       {} of {}   hits {} of what is not in memory   read {}/s   written {}   index {}",
+        "disk       {} of {}   hits {} of what is not in memory   read {}/s   written {}   pinned {}   index {}",
         bytes(now.resident_bytes),
         ByteSize(now.limit_bytes),
         share(now.hits, asked),
         bytes((now.read_bytes.saturating_sub(before.read_bytes) as f64 / span) as u64),
         bytes(now.written_bytes),
+        bytes(now.pinned_bytes),
         bytes(now.overhead_bytes),
     );
     if now.errors + now.corrupt > 0 {

@@ -21,6 +21,7 @@ use crate::disk::shape::{Part, SegmentName, Shape};
 const FOLDER: &str = "blocks";
 const LOCK: &str = "lock";
 const SEED: &str = "seed";
+const PINS: &str = "pins";
 
 /// The folder of the segments.
 #[derive(Debug)]
@@ -150,12 +151,17 @@ impl Directory {
         Ok(all)
     }
 
-    /// Makes a segment of `shape`, all of its space taken: its name, and its index file with the lock on it.
+    /// Makes a segment of `shape` for `scope`, all of its space taken: its name, and its index file with the lock on it.
     ///
     /// # Errors
     /// There is no room, or the folder does not let us.
-    pub(crate) fn create(&self, _lock: &DirectoryLock<'_>, shape: Shape) -> io::Result<(SegmentName, File)> {
-        let name = shape.name(random_id()?);
+    pub(crate) fn create(
+        &self,
+        _lock: &DirectoryLock<'_>,
+        shape: Shape,
+        scope: u32,
+    ) -> io::Result<(SegmentName, File)> {
+        let name = shape.name(u64::from(scope) << 32 | random_id()? >> 32);
         let index = private().read(true).write(true).create_new(true).open(self.file(name, Part::Open))?;
         let made = (|| {
             rustix::fs::flock(&index, FlockOperation::NonBlockingLockExclusive)?;
@@ -250,6 +256,30 @@ impl Directory {
         File::open(self.file(name, if sealed { Part::Index } else { Part::Open }))
     }
 
+    /// What was last written by [`Directory::write_pins`]; nothing where nothing was.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(crate) fn read_pins(&self) -> io::Result<String> {
+        match std::fs::read(self.path.join(PINS)) {
+            Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Puts `text` in place of the pins, whole or not at all.
+    ///
+    /// # Errors
+    /// The folder does not let us.
+    pub(crate) fn write_pins(&self, _lock: &DirectoryLock<'_>, text: &str) -> io::Result<()> {
+        let fresh = self.path.join("pins.new");
+        let mut file = private().write(true).create(true).truncate(true).open(&fresh)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_data()?;
+        std::fs::rename(fresh, self.path.join(PINS))
+    }
+
     fn file(&self, name: SegmentName, part: Part) -> PathBuf {
         self.path.join(name.file(part))
     }
@@ -308,7 +338,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let cache = dir.path().join("a/b");
         let directory = Directory::open(&cache).unwrap();
-        let (name, _file) = directory.create(&directory.lock().unwrap(), shape()).unwrap();
+        let (name, _file) = directory.create(&directory.lock().unwrap(), shape(), 7).unwrap();
         directory.seal(name).unwrap();
         for folder in [cache.clone(), cache.join(FOLDER)] {
             assert_eq!(std::fs::metadata(folder).unwrap().mode() & 0o777, 0o700);
@@ -324,7 +354,7 @@ mod tests {
         let (one, two) = (Directory::open(dir.path()).unwrap(), Directory::open(dir.path()).unwrap());
         assert_eq!(one.seed(), two.seed());
         assert_ne!(one.seed(), [0; 16]);
-        let (name, file) = one.create(&one.lock().unwrap(), shape()).unwrap();
+        let (name, file) = one.create(&one.lock().unwrap(), shape(), 7).unwrap();
         assert!(two.adopt(name).is_none());
         drop(file);
         assert!(two.adopt(name).is_some(), "its writer is gone");
@@ -336,7 +366,7 @@ mod tests {
     fn a_removed_segment_is_empty_for_who_still_has_it_open() {
         let dir = tempfile::tempdir().unwrap();
         let directory = Directory::open(dir.path()).unwrap();
-        let (name, _file) = directory.create(&directory.lock().unwrap(), shape()).unwrap();
+        let (name, _file) = directory.create(&directory.lock().unwrap(), shape(), 7).unwrap();
         let open = directory.open_blocks(name, false).unwrap();
         directory.remove(&directory.lock().unwrap(), name).unwrap();
         assert_eq!(open.metadata().unwrap().len(), 0);
@@ -350,7 +380,7 @@ mod tests {
         let directory = Directory::open(dir.path()).unwrap();
         let made: Vec<SegmentName> = (0..3)
             .map(|_| {
-                let (name, _) = directory.create(&directory.lock().unwrap(), shape()).unwrap();
+                let (name, _) = directory.create(&directory.lock().unwrap(), shape(), 7).unwrap();
                 directory.seal(name).unwrap();
                 std::thread::sleep(std::time::Duration::from_millis(20));
                 name

@@ -92,6 +92,11 @@ impl SegmentName {
         (parsed.file(part) == name).then_some((parsed, part))
     }
 
+    /// Whose blocks it was made for: half of its id.
+    pub(crate) fn scope(self) -> u32 {
+        (self.id >> 32) as u32
+    }
+
     /// Whether it is of `shape`.
     pub(crate) fn is_of(self, shape: Shape) -> bool {
         self == shape.name(self.id)

@@ -6,11 +6,14 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rfuse_config::DiskConfig;
+
 use crate::disk::directory::{Directory, DirectoryLock, Listed};
 use crate::disk::fault::{Fault, Faults};
 use crate::disk::ghost::DiskGhost;
 use crate::disk::index::{DiskIndex, Entry};
 use crate::disk::index_file;
+use crate::disk::pins::Pins;
 use crate::disk::segment::{Segment, Segments};
 use crate::disk::shape::{SegmentName, Shape};
 use crate::disk::writer::{Filling, WriteQueue};
@@ -38,6 +41,11 @@ pub(crate) struct State {
     pub(crate) size: u64,
     /// Bytes left free at least.
     pub(crate) reserve: u64,
+    /// Bytes of segments made for this scope at most.
+    pub(crate) quota: u64,
+    /// What the segments that are made here are marked with.
+    pub(crate) scope: u32,
+    pub(crate) pins: Pins,
     pub(crate) segments: Arc<Segments>,
     pub(crate) index: Arc<DiskIndex>,
     pub(crate) ghost: DiskGhost,
@@ -54,8 +62,8 @@ pub(crate) struct State {
 
 impl State {
     /// Nothing known yet.
-    pub(crate) fn new(directory: Directory, shape: Shape, size: u64, reserve: u64, queue: usize) -> Self {
-        let directory = Arc::new(directory);
+    pub(crate) fn new(directory: Directory, shape: Shape, config: &DiskConfig, scope: u32, queue: usize) -> Self {
+        let (directory, size) = (Arc::new(directory), config.size);
         // Links store a place plus one in 32 bits.
         let frames = (size / shape.bytes()).min(u64::from(u32::MAX - 1) / u64::from(shape.slots)) as u32;
         let places = frames * shape.slots;
@@ -64,7 +72,11 @@ impl State {
             directory,
             shape,
             size,
-            reserve,
+            reserve: config.reserve,
+            quota: config.quota,
+            scope,
+            // The rest is for what comes and goes.
+            pins: Pins::new(shape.block_size.bytes(), size.min(config.quota) / 4 * 3),
             index: Arc::new(DiskIndex::new(places)),
             ghost: DiskGhost::new(places),
             queue: Arc::new(WriteQueue::new(queue)),
@@ -74,6 +86,11 @@ impl State {
             ours: Mutex::default(),
             moving: Mutex::default(),
         }
+    }
+
+    /// Whether a segment was made for blocks of this scope.
+    pub(crate) fn is_of_scope(&self, listed: &Listed) -> bool {
+        listed.name.scope() == self.scope
     }
 
     /// Whether this process fills `name`, or is going to.
@@ -178,6 +195,9 @@ impl State {
     /// # Errors
     /// The folder is gone.
     pub(crate) fn rescan(&self) -> io::Result<()> {
+        if let Err(error) = self.pins.load(&self.directory) {
+            self.faults.tell(Fault::Read, self.directory.path(), &error);
+        }
         let listed = self.directory.list()?;
         self.lose_unlisted(&listed);
         let known: BTreeSet<SegmentName> = self.segments.all().iter().map(|segment| segment.name).collect();
@@ -208,13 +228,25 @@ impl State {
     pub(crate) fn adopt_all(&self) -> io::Result<()> {
         let lock = self.directory.lock()?;
         let listed = self.directory.list()?;
-        for listed in listed.iter().filter(|listed| !listed.sealed && !listed.stray && listed.name.is_of(self.shape)) {
+        let left = |listed: &&Listed| !listed.sealed && !listed.stray && listed.name.is_of(self.shape);
+        // Of another scope there is nothing in it that could be of use here, and it would count as theirs.
+        for listed in listed.iter().filter(left).filter(|listed| listed.name.scope() == self.scope) {
             if let Err(error) = self.adopt(&lock, listed) {
                 let damaged = error.kind() == io::ErrorKind::InvalidData;
                 self.faults.tell(if damaged { Fault::Corrupt } else { Fault::Read }, self.directory.path(), &error);
             }
         }
         Ok(())
+    }
+
+    /// Forgets every block, though the folder keeps them: how many.
+    pub(crate) fn forget_all(&self) -> u64 {
+        let places = self.segments.all().into_iter().flat_map(|segment| segment.places());
+        let forget = |place: &u32| {
+            let entry = self.index.entry(*place);
+            entry.is_some_and(|entry| self.index.forget(entry.fingerprint, *place))
+        };
+        places.filter(forget).count() as u64
     }
 
     /// The folder is gone: so is everything that was known of it.
@@ -228,6 +260,16 @@ impl State {
         if !self.is_ours(segment.name) {
             self.drop_segment(segment);
         }
+    }
+
+    /// How many of the blocks in `segment` are pinned.
+    pub(crate) fn count_pinned(&self, segment: &Segment) -> u32 {
+        segment.places().filter(|&place| self.is_pinned(place)).count() as u32
+    }
+
+    /// Whether the block in `place` is pinned.
+    pub(crate) fn is_pinned(&self, place: u32) -> bool {
+        self.index.entry(place).is_some_and(|entry| self.pins.holds(entry.fingerprint))
     }
 
     /// Says of the segments that are read that they are in use.

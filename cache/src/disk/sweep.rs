@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::disk::identity::fingerprint_of;
 use crate::disk::state::State;
-use crate::disk::writer::Offer;
+use crate::disk::writer::{Offer, Weight};
 use crate::memory::MemoryTier;
 
 /// Uses in memory that prove a block; a block that was fetched ahead of its reader has one from being read once.
@@ -40,7 +40,7 @@ impl Sweep {
             wanted
         });
         for (tag, first, blocks) in proven {
-            state.queue.offer(Offer { tag, first, blocks });
+            state.queue.offer(Offer { tag, first, blocks, weight: Weight::Usual });
         }
         self.next = if self.next + count >= capacity { 0 } else { self.next + count };
     }

@@ -39,6 +39,16 @@ pub(crate) struct Offer {
     pub(crate) tag: ObjectTag,
     pub(crate) first: BlockIndex,
     pub(crate) blocks: Blocks,
+    pub(crate) weight: Weight,
+}
+
+/// How much is done for blocks that are offered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Weight {
+    /// They were asked for by name: what is in use gives way.
+    Wanted,
+    /// They are worth it where nothing better is there.
+    Usual,
 }
 
 #[derive(Debug, Default)]
@@ -79,9 +89,20 @@ impl WriteQueue {
         true
     }
 
+    /// Blocks that may wait.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// Blocks that may still be offered.
     pub(crate) fn room(&self) -> usize {
         self.limit.saturating_sub(self.waiting.lock().unwrap_or_else(PoisonError::into_inner).blocks)
+    }
+
+    /// Whether nothing waits and nothing is being written.
+    pub(crate) fn is_idle(&self) -> bool {
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        !waiting.busy && waiting.offers.is_empty()
     }
 
     /// Waits until everything offered so far is written or dropped.
@@ -185,9 +206,15 @@ impl Writer {
     }
 
     fn write_offers(&mut self, offers: &[Offer]) {
+        for weight in [Weight::Wanted, Weight::Usual] {
+            self.write_of(offers, weight);
+        }
+    }
+
+    fn write_of(&mut self, offers: &[Offer], weight: Weight) {
         let block = self.state.shape.block_size.bytes() as usize;
         let mut batch = Batch::new();
-        for offer in offers {
+        for offer in offers.iter().filter(|offer| offer.weight == weight) {
             let pieces = offer.blocks.pieces(0, offer.blocks.count() * block);
             for (bytes, number) in pieces.flat_map(|piece| piece.chunks(block)).zip(0..) {
                 let index = BlockIndex(offer.first.0 + number);
@@ -199,22 +226,22 @@ impl Writer {
                 batch.push((Entry { fingerprint, checksum }, bytes));
             }
         }
-        self.write_batch(&batch);
+        self.write_batch(&batch, weight);
     }
 
-    fn write_batch(&mut self, mut batch: &[(Entry, &[u8])]) {
+    fn write_batch(&mut self, mut batch: &[(Entry, &[u8])], weight: Weight) {
         while !batch.is_empty() {
-            if self.refuse > 0 {
+            if self.refuse > 0 && weight == Weight::Usual {
                 let refused = batch.len().min(self.refuse as usize);
                 self.refuse -= refused as u32;
                 self.state.counters.refused.fetch_add(refused as u64, Relaxed);
                 batch = &batch[refused..];
                 continue;
             }
-            let written = self.make_room().and_then(|()| self.append(batch).map_err(NoRoom::Fault));
+            let written = self.make_room(weight).and_then(|()| self.append(batch).map_err(NoRoom::Fault));
             match written {
                 Ok(count) => batch = &batch[count..],
-                Err(NoRoom::Refused) if self.refuse > 0 => {}
+                Err(NoRoom::Refused) if self.refuse > 0 && weight == Weight::Usual => {}
                 Err(why) => {
                     if let NoRoom::Fault(error) = why {
                         self.fail(&error);
@@ -263,7 +290,7 @@ impl Writer {
     }
 
     /// Makes sure that there is a segment with an empty slot.
-    fn make_room(&mut self) -> Result<(), NoRoom> {
+    fn make_room(&mut self, weight: Weight) -> Result<(), NoRoom> {
         match &self.filling {
             Some(filling) if filling.segment.is_gone() => {
                 self.state.drop_segment(&filling.segment.clone());
@@ -279,13 +306,13 @@ impl Writer {
         let adopted = self.state.adopted.lock().unwrap_or_else(PoisonError::into_inner).pop();
         self.filling = Some(match adopted {
             Some(filling) => filling,
-            None => self.create()?,
+            None => self.create(weight)?,
         });
         Ok(())
     }
 
     /// Makes a segment, and room for it.
-    fn create(&mut self) -> Result<Filling, NoRoom> {
+    fn create(&mut self, weight: Weight) -> Result<Filling, NoRoom> {
         let state = self.state.clone();
         let (directory, bytes) = (&state.directory, state.shape.bytes());
         let lock = directory.lock()?;
@@ -293,22 +320,36 @@ impl Writer {
         // What others have removed makes frames free.
         state.lose_unlisted(&listed);
         let mut total: u64 = listed.iter().map(|listed| listed.bytes).sum();
-        let mut victims = listed.into_iter().filter(|listed| is_free(&state, listed)).collect::<VecDeque<_>>();
+        let mut ours: u64 = listed.iter().filter(|listed| state.is_of_scope(listed)).map(|listed| listed.bytes).sum();
+        let mut victims = Victims::new(&state, listed);
         // Over the cap, or into what is left to others: no time for favours.
         while total + bytes > state.size || directory.free()? < state.reserve + bytes {
-            let Some(victim) = victims.pop_front() else {
+            let Some(victim) = victims.next() else {
                 return Err(io::Error::from(rustix::io::Errno::NOSPC).into());
             };
             state.evict(&lock, victim.name)?;
             total -= victim.bytes;
+            ours -= if state.is_of_scope(&victim) { victim.bytes } else { 0 };
+        }
+        // The quota has become less.
+        while ours > state.quota {
+            let Some(victim) = victims.next_of_scope() else { return Err(NoRoom::Refused) };
+            state.evict(&lock, victim.name)?;
+            total -= victim.bytes;
+            ours -= victim.bytes;
         }
         // One segment's room is kept free, so that the used blocks of one that leaves have somewhere to go.
         let is_full = total + 2 * bytes > state.size || directory.free()? < state.reserve + 2 * bytes;
-        let victim = if is_full { victims.pop_front() } else { None };
-        if let Some(victim) = &victim {
+        let victim = match (ours + bytes > state.quota, is_full) {
+            // A mount that has all it may have makes room among its own.
+            (true, _) => Some(victims.next_of_scope().ok_or(NoRoom::Refused)?),
+            (false, true) => victims.next(),
+            (false, false) => None,
+        };
+        if let Some(victim) = victim.as_ref().filter(|_| weight == Weight::Usual) {
             self.judge(victim)?;
         }
-        let (name, index) = directory.create(&lock, state.shape)?;
+        let (name, index) = directory.create(&lock, state.shape, state.scope)?;
         let filling = state.enter(name, index)?;
         let filling = match victim {
             Some(victim) => self.replace(&lock, &victim, filling)?,
@@ -335,7 +376,7 @@ impl Writer {
         }
     }
 
-    /// Moves the used blocks of `victim` to `filling` and removes it.
+    /// Moves the used and pinned blocks of `victim` to `filling` and removes it.
     fn replace(&self, lock: &DirectoryLock<'_>, victim: &Listed, mut filling: Filling) -> io::Result<Filling> {
         if let Some(segment) = self.state.segments.named(victim.name)
             && let Err(error) = self.move_used(&segment, &mut filling)
@@ -348,7 +389,10 @@ impl Writer {
 
     fn move_used(&self, segment: &Arc<Segment>, filling: &mut Filling) -> io::Result<()> {
         let index = &self.state.index;
-        let used: Vec<u32> = segment.places().filter(|&place| index.is_used(place)).collect();
+        let pinned: Vec<u32> = segment.places().filter(|&place| self.state.is_pinned(place)).collect();
+        let used = segment.places().filter(|&place| index.is_used(place) && !self.state.is_pinned(place));
+        // Half of the new one is for what it was made for.
+        let used: Vec<u32> = pinned.into_iter().chain(used).take(self.state.shape.slots as usize / 2).collect();
         let file = self.state.directory.open_blocks(segment.name, false)?;
         let block = self.state.shape.block_size.bytes();
         let mut memory = vec![0; block as usize + PAGE];
@@ -378,6 +422,49 @@ impl Drop for Writer {
         if self.filling.as_ref().is_some_and(|filling| filling.next == self.state.shape.slots) {
             self.let_go();
         }
+    }
+}
+
+/// The segments that may have to go, that not used for the longest first. One of which a good part is pinned does
+/// not: it is put at the end, as one in use.
+struct Victims<'a> {
+    state: &'a State,
+    rest: VecDeque<Listed>,
+}
+
+impl<'a> Victims<'a> {
+    fn new(state: &'a State, listed: Vec<Listed>) -> Self {
+        Self { state, rest: listed.into_iter().filter(|listed| is_free(state, listed)).collect() }
+    }
+
+    /// The next.
+    fn next(&mut self) -> Option<Listed> {
+        loop {
+            let listed = self.rest.pop_front()?;
+            if self.may_go(&listed) {
+                return Some(listed);
+            }
+        }
+    }
+
+    /// The next of those made for this scope.
+    fn next_of_scope(&mut self) -> Option<Listed> {
+        loop {
+            let at = self.rest.iter().position(|listed| self.state.is_of_scope(listed))?;
+            let listed = self.rest.remove(at)?;
+            if self.may_go(&listed) {
+                return Some(listed);
+            }
+        }
+    }
+
+    fn may_go(&self, listed: &Listed) -> bool {
+        let Some(segment) = self.state.segments.named(listed.name) else { return true };
+        let may = self.state.count_pinned(&segment) * 4 < self.state.shape.slots;
+        if !may {
+            self.state.directory.touch(listed.name);
+        }
+        may
     }
 }
 

@@ -23,6 +23,11 @@ impl Budget {
         Arc::new(Self { limit, used: AtomicU64::new(0) })
     }
 
+    /// Bytes that are leased now.
+    pub(crate) fn leased(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
     /// `bytes` of what is left; none if that is less.
     pub(crate) fn lease(self: &Arc<Self>, bytes: u64) -> Option<AheadLease> {
         let grow = |used: u64| used.checked_add(bytes).filter(|&used| used <= self.limit);

@@ -18,6 +18,8 @@ pub(crate) struct Folder {
     pub(crate) dir: PathBuf,
     pub(crate) size: u64,
     pub(crate) reserve: u64,
+    pub(crate) quota: u64,
+    pub(crate) scope: &'static str,
     pub(crate) admit: Admit,
     pub(crate) block: u64,
     /// Bytes of the object.
@@ -36,7 +38,17 @@ pub(crate) struct Open {
 impl Folder {
     /// 64 MiB at `dir` for an object of `object` bytes, and little memory.
     pub(crate) fn new(dir: &Path, object: u64) -> Self {
-        Self { dir: dir.to_owned(), size: 64 << 20, reserve: 0, admit: Admit::Always, block: 4096, object, memory: 600 }
+        Self {
+            dir: dir.to_owned(),
+            size: 64 << 20,
+            reserve: 0,
+            quota: u64::MAX,
+            scope: "a store",
+            admit: Admit::Always,
+            block: 4096,
+            object,
+            memory: 600,
+        }
     }
 
     /// Opens it as a new process would, and waits until it is known.
@@ -48,8 +60,9 @@ impl Folder {
             dir: self.dir.clone(),
             size: self.size,
             reserve: self.reserve,
+            quota: self.quota,
             admit: self.admit,
-            scope: "a store".into(),
+            scope: self.scope.into(),
         };
         let config = CacheConfig { block_size, memory, fetch_max: 8 << 20, disk: Some(disk) };
         let cache = BlockCache::new(store.clone(), &config);

@@ -5,6 +5,7 @@
 mod disk;
 mod disk_faults;
 mod folder;
+mod keeping;
 mod memory;
 mod reading;
 mod sharing;

@@ -89,7 +89,7 @@ fn write_pages(dir: &Path) -> std::io::Result<()> {
 /// `docs/settings.md`: the reference of the settings.
 #[cfg(test)]
 fn settings_page() -> String {
-    use rfuse_config::{ALIASES, Group, SETTINGS};
+    use rfuse_config::{ALIASES, Group, PROFILES, SETTINGS};
     use std::fmt::Write as _;
 
     let mut text = "# Settings\n\nMade from the table that also makes the flags; `RFUSE_UPDATE_DOCS=1 cargo test -p rfuse-fuse settings` \
@@ -108,6 +108,12 @@ fn settings_page() -> String {
             let (name, variable, value, help) = (setting.name, setting.variable(), setting.placeholder(), setting.help);
             let _ = writeln!(text, "| `{name}` | `{variable}` | {value} | {default} | {help} |");
         }
+    }
+    text.push_str("\n## Profiles\n\n`--profile` sets other defaults; what is set anywhere stays as it is set.\n");
+    for profile in PROFILES {
+        let values: Vec<String> = profile.defaults.iter().map(|(name, value)| format!("`{name}` {value}")).collect();
+        let values = if values.is_empty() { "the defaults above".to_owned() } else { values.join(", ") };
+        let _ = write!(text, "\n- **{}** ({values}): {}.\n", profile.name, profile.why);
     }
     text.push_str("\n## Variables of the clouds' own tools\n\n| variable | stands for | with |\n|---|---|---|\n");
     for (variable, setting, cloud) in ALIASES {

@@ -6,10 +6,11 @@ use std::time::Duration;
 use clap::Args;
 use rfuse_config::control::{Reply, Request, Statistics};
 
+use super::top::costly;
 use crate::ask::{ask, registered_name, statistics};
 use crate::outcome::Failure;
 use crate::process::say;
-use crate::screen;
+use crate::{screen, top};
 
 /// Show how a mount does: where reads are answered, what the store is asked.
 #[derive(Debug, Args)]
@@ -22,12 +23,17 @@ pub(crate) struct StatsCommand {
     /// Print the text that Prometheus reads
     #[arg(long, conflicts_with = "json")]
     prometheus: bool,
+    /// Which files readers waited for most, instead
+    #[arg(long, conflicts_with_all = ["prometheus", "watch"])]
+    files: bool,
     /// Again every two seconds, until Ctrl-C
     #[arg(short, long, conflicts_with = "prometheus")]
     watch: bool,
 }
 
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Files that are shown.
+const FILES: usize = 20;
 const PAUSE: Duration = Duration::from_secs(2);
 
 impl StatsCommand {
@@ -39,8 +45,23 @@ impl StatsCommand {
             }
             return Ok(());
         }
+        if self.files {
+            return self.show_files(&dir);
+        }
         let first = self.show(&dir, None)?;
         if self.watch { self.follow(&dir, first) } else { Ok(()) }
+    }
+
+    fn show_files(&self, dir: &Path) -> Result<(), Failure> {
+        let files = costly(dir, FILES, PATIENCE)?;
+        if self.json {
+            say(serde_json::to_string(&files).unwrap_or_default());
+        } else if files.is_empty() {
+            say("no reader has waited for a file that the kernel still knows");
+        } else {
+            say(files.iter().map(top::file).collect::<Vec<_>>().join("\n"));
+        }
+        Ok(())
     }
 
     /// Shows it again and again; ends when the mount does.

@@ -19,6 +19,10 @@ mod system;
 #[cfg(test)]
 mod tls;
 #[cfg(test)]
+mod top;
+#[cfg(test)]
 mod users;
+#[cfg(test)]
+mod warming;
 #[cfg(test)]
 mod words;
