@@ -55,7 +55,7 @@ impl Site {
     fn make(lab: &Lab) -> anyhow::Result<Self> {
         let folder = lab.scratch("jobs");
         let words = lab.extent.pick(
-            "--logs 1 --seconds 8 --token-files 1 --token-size 512MiB",
+            "--logs 1 --seconds 6 --token-files 1 --token-size 512MiB",
             "--logs 1 --seconds 1 --cameras 1 --camera-size 320x180 --lidar 32x360 --chunk-size 256KiB \
              --token-files 1 --token-size 2MiB",
         );
@@ -230,8 +230,8 @@ struct Training {
 /// One takes what it gets: a small model, which shows what a read costs. The other takes on two processors about the
 /// ten thousand records a second that a node of eight GPUs asks for.
 const TRAININGS: [Training; 2] = [
-    Training { words: "as fast as they come", dimensions: "16", steps: "800" },
-    Training { words: "by a model that takes ten thousand a second", dimensions: "64", steps: "400" },
+    Training { words: "as fast as they come", dimensions: "16", steps: "600" },
+    Training { words: "by a model that takes ten thousand a second", dimensions: "64", steps: "300" },
 ];
 
 impl Training {
