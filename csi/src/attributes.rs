@@ -65,7 +65,7 @@ pub(crate) struct Described {
 }
 
 /// Attributes of blob.csi.azure.com that change nothing here, and why.
-const EMPTY: [(&str, &str); 22] = [
+const EMPTY: [(&str, &str); 20] = [
     ("protocol", "one protocol serves all"),
     ("useadls", "both kinds of account are read through the Blob endpoint"),
     ("ishnsenabled", "both kinds of account are read through the Blob endpoint"),
@@ -85,8 +85,6 @@ const EMPTY: [(&str, &str); 22] = [
     ("azurestorageaadendpoint", "workload identity takes it from its environment"),
     ("mountpermissions", "fileMode and dirMode rule permissions"),
     ("fsgroupchangepolicy", "the group comes with the mount; nothing is changed file by file"),
-    ("cachesize", "the disk cache is not offered to pods yet; memory bounds the cache"),
-    ("profile", "there are no profiles yet; every setting can be given"),
     ("ephemeral", "Kubernetes says so itself"),
 ];
 
@@ -293,6 +291,8 @@ fn attribute(
     let (setting, value) = match name {
         "azurestorageauthtype" => ("azure-auth", auth_type(value)?),
         "azurestorageidentityclientid" => ("azure-client-id", value.to_owned()),
+        // The folder is the node's and has a size of its own; a volume has a share in it.
+        "cachesize" => ("cache-quota", value.to_owned()),
         name => {
             let setting = SETTINGS.iter().find(|setting| setting.attribute().eq_ignore_ascii_case(name));
             let Some(setting) = setting.filter(|setting| may_choose(setting)) else { return Err(unknown(name)) };
@@ -395,6 +395,15 @@ mod tests {
         let volume = written(&[("url", "s3://b"), ("readOnly", "yes"), ("allowExec", "no")], None);
         assert!(volume.read_only && !volume.allow_exec);
         assert!(!volume.settings.contains_key("read-only") && !volume.settings.contains_key("file-mode"));
+    }
+
+    #[test]
+    fn a_volume_has_a_profile_and_a_share_of_the_cache_folder() {
+        let settings =
+            plain(&[("url", "s3://b"), ("profile", "resim"), ("cacheSize", "20GiB")]).unwrap().volume.settings;
+        assert_eq!((settings["profile"].as_str(), settings["cache-quota"].as_str()), ("resim", "20GiB"));
+        assert!(plain(&[("url", "s3://b"), ("profile", "fast")]).is_err());
+        assert!(plain(&[("url", "s3://b"), ("cacheSize", "much")]).is_err());
     }
 
     #[test]
