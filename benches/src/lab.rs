@@ -26,7 +26,7 @@ use crate::client::control;
 use crate::null;
 use crate::raw::Outcome;
 use crate::server::Stats;
-use crate::stream;
+use crate::{stream, upload};
 use rescue::Rescued;
 
 /// How the mounts reach the load server.
@@ -85,6 +85,10 @@ pub mod objects {
     /// Four drive logs, each read from beginning to end; together as long as one that is read alone.
     pub const LOGS: [(&str, u64); 4] =
         [("log-0", 512 << 20), ("log-1", 512 << 20), ("log-2", 512 << 20), ("log-3", 512 << 20)];
+    /// The bucket of what is written.
+    pub const WRITTEN: &str = "written";
+    /// Lies in it, to be changed in its middle.
+    pub const CHANGED: (&str, u64) = ("changed", 10 << 30);
     /// One drive log.
     pub const LONG_LOG: (&str, u64) = ("log", 2 << 30);
     /// What fills a memory tier before the clock starts.
@@ -105,6 +109,7 @@ impl Lab {
         for (name, size) in singles.into_iter().chain(objects::LOGS).chain([objects::LONG_LOG]) {
             command.arg("--object").arg(format!("objects/{name}={size}"));
         }
+        command.arg("--object").arg(format!("{}/{}={}", objects::WRITTEN, objects::CHANGED.0, objects::CHANGED.1));
         let (files, directories, small) = extent.pick((5000, 1111, 2000), (100, 111, 50));
         command.arg("--tree").arg(format!("tree={files},{directories}"));
         command.arg("--tree").arg(format!("files={small},1,100K"));
@@ -303,6 +308,18 @@ impl Lab {
         command.arg("stream").arg(self.address.to_string()).arg(format!("objects/{}", objects::LONG_LOG.0));
         command.args(["--size", &size.to_string(), "--piece", "1MiB", "--outstanding", &outstanding.to_string()]);
         let mut process = Process::start(&mut command, &self.scratch("stream.json"))?;
+        Ok(serde_json::from_str(&process.finish(Duration::from_secs(120))?)?)
+    }
+
+    /// Sends `file` in parts with the plain pooled client.
+    ///
+    /// # Errors
+    /// It fails or takes more than two minutes.
+    pub fn upload(&self, file: &Path, object: &str, part: u64, outstanding: usize) -> anyhow::Result<upload::Uploaded> {
+        let mut command = Command::new(&self.bench);
+        command.arg("upload").arg(self.address.to_string()).arg(object).arg(file);
+        command.args(["--part", &part.to_string(), "--outstanding", &outstanding.to_string()]);
+        let mut process = Process::start(&mut command, &self.scratch("upload.json"))?;
         Ok(serde_json::from_str(&process.finish(Duration::from_secs(120))?)?)
     }
 

@@ -16,5 +16,6 @@ pub mod run;
 pub mod server;
 pub mod stream;
 pub mod table;
+pub mod upload;
 pub mod usage;
 pub mod words;

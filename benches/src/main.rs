@@ -14,6 +14,7 @@ use rfuse_benches::raw::{self, Connections, Load};
 use rfuse_benches::run::{Choice, run};
 use rfuse_benches::server::{Behaviour, Catalogue, Server};
 use rfuse_benches::stream::{self, Stream};
+use rfuse_benches::upload::{self, Upload};
 use rfuse_benches::{height, plot, words};
 
 #[derive(Parser)]
@@ -33,6 +34,8 @@ enum Verb {
     Raw(RawArgs),
     /// Yardstick: an object fetched in order by hyper-util's pooled client, some pieces at once
     Stream(StreamArgs),
+    /// Yardstick: a file sent in parts by hyper-util's pooled client, some at once
+    Upload(UploadArgs),
     /// Random 4 KiB GETs through rfuse's own store, to be set beside raw
     Store(StoreArgs),
     /// Yardstick: a file system of one file answered from memory; serves until unmounted
@@ -141,6 +144,23 @@ struct StreamArgs {
 }
 
 #[derive(Args)]
+struct UploadArgs {
+    /// The server
+    #[arg(value_name = "ADDRESS:PORT")]
+    server: SocketAddr,
+    /// The object, as BUCKET/NAME
+    object: String,
+    /// What it is to hold
+    file: PathBuf,
+    /// Bytes of one part
+    #[arg(long, value_parser = words::size, default_value = "8MiB")]
+    part: u64,
+    /// Parts under way all the time
+    #[arg(long, default_value_t = 16)]
+    outstanding: usize,
+}
+
+#[derive(Args)]
 struct StoreArgs {
     /// The server
     #[arg(value_name = "ADDRESS:PORT")]
@@ -190,6 +210,10 @@ fn main() -> anyhow::Result<ExitCode> {
         Verb::Stream(StreamArgs { server, object, size, piece, outstanding }) => {
             let streamed = stream::run(&Stream { server, object, size, piece, outstanding })?;
             writeln!(std::io::stdout(), "{}", serde_json::to_string(&streamed)?)?;
+        }
+        Verb::Upload(UploadArgs { server, object, file, part, outstanding }) => {
+            let uploaded = upload::run(&Upload { server, object, file, part, outstanding })?;
+            writeln!(std::io::stdout(), "{}", serde_json::to_string(&uploaded)?)?;
         }
         Verb::Store(args) => measure_store(&args)?,
         Verb::Null(args) => {

@@ -21,6 +21,7 @@ mod reopen;
 mod sequential;
 mod small_files;
 mod walk;
+mod write;
 
 use std::time::Duration;
 
@@ -42,7 +43,7 @@ pub struct Group {
 }
 
 /// All of them, in the order in which they run.
-pub const GROUPS: [Group; 22] = [
+pub const GROUPS: [Group; 26] = [
     Group { name: "random", measure: amplification::random },
     Group { name: "mmap", measure: amplification::mapped },
     Group { name: "cold-cpu", measure: cold_cpu::measure },
@@ -56,6 +57,10 @@ pub const GROUPS: [Group; 22] = [
     Group { name: "jobs", measure: jobs::measure },
     Group { name: "find", measure: walk::measure },
     Group { name: "small-files", measure: small_files::measure },
+    Group { name: "write", measure: write::in_order },
+    Group { name: "write-change", measure: write::change },
+    Group { name: "write-small", measure: write::small },
+    Group { name: "write-memory", measure: write::at_once },
     Group { name: "memory", measure: memory_cap::measure },
     Group { name: "limit", measure: memory_limit::measure },
     Group { name: "epochs", measure: epochs::measure },

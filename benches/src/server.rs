@@ -1,15 +1,17 @@
 //! A fast object server of our own: every byte is made when it is asked for, so objects of any size cost nothing.
 //!
-//! It speaks the reading half of S3 and of Azure Blob on one port (a request is Azure's when it carries
-//! `x-ms-version`), waits a latency exactly, limits each connection's bandwidth, and makes faults by number and
-//! seed. It believes every client: **no signature is checked**. Nothing can be written. One thread is the
-//! default, so that on a small machine it takes one core and not the one that is measured.
+//! It speaks S3 and Azure Blob on one port (a request is Azure's when it carries `x-ms-version`), waits a latency
+//! exactly, limits each connection's bandwidth, and makes faults by number and seed. It believes every client:
+//! **no signature is checked**. What is written is compared with the content that was to be written while it comes
+//! in, and only what is anything else is kept, so that writing large objects costs no memory either. One thread is
+//! the default, so that on a small machine it takes one core and not the one that is measured.
 
 mod answer;
 mod azure;
 mod behaviour;
 mod catalogue;
 mod connection;
+mod content;
 mod control;
 mod delays;
 mod fault;
@@ -18,6 +20,9 @@ mod reply;
 mod request;
 mod s3;
 mod stats;
+mod upload;
+mod world;
+mod writing;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -33,8 +38,7 @@ pub use behaviour::{Answering, Behaviour};
 pub use catalogue::{Catalogue, Object};
 pub use fault::Fault;
 pub use stats::{Operation, Stats};
-
-use crate::pattern;
+use world::World;
 
 /// Connections a worker has not yet taken, at most; more are refused.
 const BACKLOG: usize = 1024;
@@ -110,7 +114,7 @@ impl Drop for Server {
 /// What every connection of every worker shares.
 #[derive(Debug)]
 struct Shared {
-    catalogue: Catalogue,
+    world: World,
     counters: stats::Counters,
     behaviour: RwLock<Behaviour>,
     answering: watch::Sender<Answering>,
@@ -121,7 +125,8 @@ impl Shared {
     fn new(catalogue: Catalogue, behaviour: Behaviour) -> Self {
         let answering = watch::Sender::new(behaviour.answering);
         let counters = stats::Counters::default();
-        Self { catalogue, counters, behaviour: RwLock::new(behaviour), answering, number: AtomicU64::new(0) }
+        let world = World::new(catalogue);
+        Self { world, counters, behaviour: RwLock::new(behaviour), answering, number: AtomicU64::new(0) }
     }
 
     /// The number of a new request, from 0, and how to behave towards it.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
+use super::Shared;
 use super::answer::{Refusal, answer, content_range, operation};
 use super::behaviour::{Answering, Behaviour};
 use super::control;
@@ -16,7 +17,6 @@ use super::fault::Fault;
 use super::reply::{Body, Reply};
 use super::request::Request;
 use super::stats::Operation;
-use super::{Shared, pattern};
 
 /// Bytes made and sent at a time.
 const CHUNK: u64 = 128 << 10;
@@ -26,7 +26,8 @@ pub(super) async fn serve(mut stream: TcpStream, shared: Arc<Shared>, delays: Rc
     let mut input = Vec::with_capacity(8 << 10);
     let mut output = Vec::with_capacity(16 << 10);
     // An error is the client's hanging up or a fault we made: both are the end of this connection only.
-    while let Ok(Some(request)) = Request::read(&mut stream, &mut input).await {
+    let kept = shared.world.kept();
+    while let Ok(Some(request)) = Request::read(&mut stream, &mut input, &kept).await {
         let arrived = Instant::now();
         let mut exchange = Exchange { stream: &mut stream, output: &mut output, shared: &shared, delays: &delays };
         match exchange.run(&request, arrived).await {
@@ -74,9 +75,10 @@ impl Exchange<'_> {
         number: u64,
         behaviour: &Behaviour,
     ) -> io::Result<After> {
-        let reply = answer(&self.shared.catalogue, request, behaviour.generation);
-        if let (true, Body::Pattern { seed, range }) = (behaviour.per_block, &reply.body) {
-            self.shared.counters.block(*seed, range.start);
+        self.shared.counters.received(request.body.size());
+        let reply = answer(&self.shared.world, request, behaviour.generation);
+        if let (true, Body::Object { range, .. }) = (behaviour.per_block, &reply.body) {
+            self.shared.counters.block(crate::pattern::seed_of(&request.bucket, &request.name), range.start);
         }
         if behaviour.answering == Answering::Never {
             self.shared.answers_again().await;
@@ -131,11 +133,13 @@ impl Exchange<'_> {
         match &reply.body {
             Body::Absent(_) => {}
             Body::Text(text) => self.output.extend_from_slice(&text.as_bytes()[..length as usize]),
-            body @ (Body::Pattern { .. } | Body::Held(_)) => {
+            Body::Object { content, range } => {
                 let mut sent = 0;
                 while sent < length {
                     let chunk = CHUNK.min(length - sent);
-                    self.extend(body, sent, chunk as usize);
+                    let before = self.output.len();
+                    self.output.resize(before + chunk as usize, 0);
+                    content.fill(range.start + sent, &mut self.output[before..]);
                     self.stream.write_all(self.output).await?;
                     self.output.clear();
                     sent += chunk;
@@ -149,21 +153,8 @@ impl Exchange<'_> {
         self.stream.write_all(self.output).await
     }
 
-    /// Adds `length` bytes of an object, from `sent` on.
-    fn extend(&mut self, body: &Body, sent: u64, length: usize) {
-        match body {
-            Body::Held(bytes) => self.output.extend_from_slice(&bytes[sent as usize..sent as usize + length]),
-            Body::Pattern { seed, range } => {
-                let before = self.output.len();
-                self.output.resize(before + length, 0);
-                pattern::fill(*seed, range.start + sent, &mut self.output[before..]);
-            }
-            Body::Text(_) | Body::Absent(_) => {}
-        }
-    }
-
     fn count_bytes(&self, operation: Operation, body: &Body, length: u64) {
-        if operation == Operation::Get && matches!(body, Body::Pattern { .. } | Body::Held(_)) {
+        if operation == Operation::Get && matches!(body, Body::Object { .. }) {
             self.shared.counters.bytes.fetch_add(length, std::sync::atomic::Ordering::Relaxed);
         }
     }
@@ -174,8 +165,6 @@ impl Fault {
     fn fit(self, body: &Body) -> Self {
         match (self, body) {
             (Self::Truncated | Self::WrongRange, Body::Text(_) | Body::Absent(_)) => Self::Internal,
-            // What lies beside bytes that follow from nothing is not here any more.
-            (Self::WrongRange, Body::Held(_)) => Self::Internal,
             _ => self,
         }
     }
@@ -183,7 +172,7 @@ impl Fault {
 
 /// The answer for as many bytes elsewhere in the object, honestly labelled.
 fn shifted(mut reply: Reply) -> Reply {
-    if let Body::Pattern { range, .. } = &mut reply.body {
+    if let Body::Object { range, .. } = &mut reply.body {
         let length = range.end - range.start;
         let first = if range.start >= length { range.start - length } else { range.start + length };
         *range = first..first + length;

@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 use std::ops::Range;
+use std::sync::Arc;
 
-use bytes::Bytes;
+use super::content::Content;
 
 /// What follows the head.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -11,9 +12,7 @@ pub(super) enum Body {
     /// These words.
     Text(String),
     /// Bytes of an object, made while they are sent.
-    Pattern { seed: u64, range: Range<u64> },
-    /// Bytes of an object that is kept in memory.
-    Held(Bytes),
+    Object { content: Arc<Content>, range: Range<u64> },
     /// Nothing, but the head says so many, as HEAD wants it.
     Absent(u64),
 }
@@ -23,8 +22,7 @@ impl Body {
     pub(super) fn length(&self) -> u64 {
         match self {
             Self::Text(text) => text.len() as u64,
-            Self::Pattern { range, .. } => range.end - range.start,
-            Self::Held(bytes) => bytes.len() as u64,
+            Self::Object { range, .. } => range.end - range.start,
             Self::Absent(length) => *length,
         }
     }
@@ -58,12 +56,17 @@ impl Reply {
 fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        204 => "No Content",
         206 => "Partial Content",
         400 => "Bad Request",
         404 => "Not Found",
         405 => "Method Not Allowed",
+        409 => "Conflict",
         412 => "Precondition Failed",
         416 => "Range Not Satisfiable",
+        507 => "Insufficient Storage",
         500 => "Internal Server Error",
         503 => "Service Unavailable",
         _ => "Answer",

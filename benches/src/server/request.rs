@@ -1,15 +1,23 @@
 //! A request, read off a connection and understood as far as answering needs it.
 
 use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use percent_encoding::percent_decode_str;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+use super::content::{Content, Receiving};
+use crate::pattern;
 
 /// Bytes of a head at most; a longer one ends the connection.
 const HEAD_MAX: usize = 32 << 10;
 /// Header lines at most.
 const LINES_MAX: usize = 64;
+/// Bytes of a body read at a time.
+const BODY_CHUNK: usize = 256 << 10;
 
 /// Whose language a request speaks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,7 +30,29 @@ pub(super) enum Dialect {
 pub(super) enum Method {
     Get,
     Head,
+    Put,
+    Post,
+    Delete,
     Other,
+}
+
+/// What must hold of the object for a write to happen.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Condition {
+    None,
+    /// There is none.
+    Absent,
+    /// It has this tag.
+    Tag(String),
+}
+
+/// Bytes that the server is to take from an object it has.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Source {
+    pub(super) bucket: String,
+    pub(super) name: String,
+    /// All of it where none is named.
+    pub(super) range: Option<Range<u64>>,
 }
 
 /// Which bytes are asked for.
@@ -46,17 +76,34 @@ pub(super) struct Request {
     pub(super) query: Vec<(String, String)>,
     pub(super) wanted: Wanted,
     pub(super) if_match: Option<String>,
+    /// `If-None-Match: *`.
+    pub(super) if_absent: bool,
+    /// Where a copy comes from: path or URL, still encoded.
+    pub(super) copy_source: Option<String>,
+    pub(super) copy_range: Option<Range<u64>>,
+    /// What the copied object must be.
+    pub(super) copy_if_match: Option<String>,
     pub(super) content_length: u64,
+    pub(super) expects_continue: bool,
+    pub(super) body: Content,
     pub(super) close: bool,
 }
 
 impl Request {
     /// The next one, of what `input` holds already and what arrives; none when the client has hung up.
-    pub(super) async fn read(stream: &mut TcpStream, input: &mut Vec<u8>) -> io::Result<Option<Self>> {
+    /// Written bytes that have to be kept are counted in `kept`.
+    pub(super) async fn read(
+        stream: &mut TcpStream,
+        input: &mut Vec<u8>,
+        kept: &Arc<AtomicU64>,
+    ) -> io::Result<Option<Self>> {
         loop {
-            if let Some((request, length)) = Self::parse(input)? {
+            if let Some((mut request, length)) = Self::parse(input)? {
                 input.drain(..length);
-                request.skip_body(stream, input).await?;
+                if request.expects_continue {
+                    stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
+                }
+                request.body = request.take_body(stream, input, kept).await?;
                 return Ok(Some(request));
             }
             if input.len() > HEAD_MAX {
@@ -79,6 +126,9 @@ impl Request {
         let method = match head.method {
             Some("GET") => Method::Get,
             Some("HEAD") => Method::Head,
+            Some("PUT") => Method::Put,
+            Some("POST") => Method::Post,
+            Some("DELETE") => Method::Delete,
             _ => Method::Other,
         };
         let (path, query) = target(head.path.unwrap_or("/"));
@@ -90,7 +140,13 @@ impl Request {
             query,
             wanted: Wanted::Whole,
             if_match: None,
+            if_absent: false,
+            copy_source: None,
+            copy_range: None,
+            copy_if_match: None,
             content_length: 0,
+            expects_continue: false,
+            body: Content::default(),
             close: false,
         };
         for line in head.headers.iter() {
@@ -115,6 +171,19 @@ impl Request {
             self.wanted = wanted(value);
         } else if name.eq_ignore_ascii_case("if-match") {
             self.if_match = Some(value.trim_matches('"').to_owned());
+        } else if name.eq_ignore_ascii_case("if-none-match") {
+            self.if_absent = value == "*";
+        } else if ["x-amz-copy-source", "x-ms-copy-source"].iter().any(|n| name.eq_ignore_ascii_case(n)) {
+            self.copy_source = Some(value.to_owned());
+        } else if ["x-amz-copy-source-range", "x-ms-source-range"].iter().any(|n| name.eq_ignore_ascii_case(n)) {
+            self.copy_range = match wanted(value) {
+                Wanted::Span(first, last) => Some(first..last.saturating_add(1)),
+                Wanted::Whole | Wanted::Last(_) => None,
+            };
+        } else if ["x-amz-copy-source-if-match", "x-ms-source-if-match"].iter().any(|n| name.eq_ignore_ascii_case(n)) {
+            self.copy_if_match = Some(value.trim_matches('"').to_owned());
+        } else if name.eq_ignore_ascii_case("expect") {
+            self.expects_continue = value.eq_ignore_ascii_case("100-continue");
         } else if name.eq_ignore_ascii_case("x-ms-version") {
             self.dialect = Dialect::Azure;
         } else if name.eq_ignore_ascii_case("content-length") {
@@ -127,28 +196,59 @@ impl Request {
     /// `/BUCKET/NAME` for S3, `/ACCOUNT/CONTAINER/NAME` for Azure.
     fn split_path(&mut self) {
         let path = std::mem::take(&mut self.bucket);
+        (self.bucket, self.name) = self.split(&path);
+    }
+
+    fn split(&self, path: &str) -> (String, String) {
         let mut rest = path.trim_start_matches('/');
         if self.dialect == Dialect::Azure {
             rest = rest.split_once('/').map_or("", |(_account, rest)| rest);
         }
         let (bucket, name) = rest.split_once('/').unwrap_or((rest, ""));
-        self.bucket = bucket.to_owned();
-        self.name = name.to_owned();
+        (bucket.to_owned(), name.to_owned())
     }
 
-    async fn skip_body(&self, stream: &mut TcpStream, input: &mut Vec<u8>) -> io::Result<()> {
+    /// What a write wants of the object it writes.
+    pub(super) fn condition(&self) -> Condition {
+        match &self.if_match {
+            _ if self.if_absent => Condition::Absent,
+            Some(tag) if tag != "*" => Condition::Tag(tag.clone()),
+            _ => Condition::None,
+        }
+    }
+
+    /// Where a copy comes from; none: it is no copy.
+    pub(super) fn source(&self) -> Option<Source> {
+        let word = self.copy_source.as_deref()?;
+        let path = word.split_once("://").map_or(word, |(_, rest)| rest.split_once('/').map_or("", |(_, path)| path));
+        let (path, _) = target(path);
+        let (bucket, name) = self.split(&path);
+        Some(Source { bucket, name, range: self.copy_range.clone() })
+    }
+
+    async fn take_body(
+        &self,
+        stream: &mut TcpStream,
+        input: &mut Vec<u8>,
+        kept: &Arc<AtomicU64>,
+    ) -> io::Result<Content> {
+        let mut receiving = Receiving::of(pattern::seed_of(&self.bucket, &self.name));
         let mut left = self.content_length;
-        loop {
-            let taken = left.min(input.len() as u64);
-            input.drain(..taken as usize);
-            left -= taken;
-            if left == 0 {
-                return Ok(());
-            }
-            if stream.read_buf(input).await? == 0 {
-                return Err(invalid("the body ended early"));
+        while left > 0 {
+            let here = left.min(input.len() as u64) as usize;
+            // Whole blocks, until the last.
+            let whole = if here as u64 == left { here } else { here / Receiving::BLOCK * Receiving::BLOCK };
+            input[..whole].chunks(Receiving::BLOCK).for_each(|block| receiving.take(block, kept));
+            input.drain(..whole);
+            left -= whole as u64;
+            if left > 0 {
+                input.reserve(BODY_CHUNK.saturating_sub(input.len()));
+                if stream.read_buf(input).await? == 0 {
+                    return Err(invalid("the body ended early"));
+                }
             }
         }
+        Ok(receiving.finish(kept))
     }
 }
 

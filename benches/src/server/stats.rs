@@ -19,8 +19,23 @@ pub enum Operation {
     Head,
     /// A page of names.
     List,
+    /// A whole object written.
+    Put,
+    /// A part of an upload sent.
+    Part,
+    /// A part of an upload, or an object, made of bytes that the server has.
+    Copy,
+    /// An upload begun, completed or given up.
+    Upload,
+    /// An object deleted.
+    Delete,
     /// Anything else, refused.
     Other,
+}
+
+impl Operation {
+    /// How many there are.
+    const COUNT: usize = 9;
 }
 
 /// The counts at one moment, as `/__stats` gives them.
@@ -32,8 +47,20 @@ pub struct Stats {
     pub heads: u64,
     /// Pages of names.
     pub lists: u64,
+    /// Whole objects written.
+    pub puts: u64,
+    /// Parts of uploads sent.
+    pub parts: u64,
+    /// Parts and objects copied by the server.
+    pub copies: u64,
+    /// Uploads begun, completed and given up.
+    pub uploads: u64,
+    /// Objects deleted.
+    pub deletes: u64,
     /// Requests of any other kind.
     pub others: u64,
+    /// Body bytes received.
+    pub bytes_received: u64,
     /// Body bytes sent in answer to GETs of objects.
     pub bytes: u64,
     /// Connections accepted.
@@ -54,14 +81,20 @@ pub struct Stats {
 impl Stats {
     /// Requests of all kinds.
     pub fn requests(&self) -> u64 {
-        self.gets + self.heads + self.lists + self.others
+        self.gets + self.heads + self.lists + self.writes() + self.others
+    }
+
+    /// Requests that write, or are part of a write.
+    pub fn writes(&self) -> u64 {
+        self.puts + self.parts + self.copies + self.uploads + self.deletes
     }
 }
 
 /// The running counts.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
-    operations: [AtomicU64; 4],
+    operations: [AtomicU64; Operation::COUNT],
+    bytes_received: AtomicU64,
     pub(super) bytes: AtomicU64,
     pub(super) connections: AtomicU64,
     in_flight: AtomicU64,
@@ -88,6 +121,10 @@ impl Counters {
         self.waits.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(super) fn received(&self, bytes: u64) {
+        self.bytes_received.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     pub(super) fn fault(&self, fault: Fault) {
         self.faults[fault as usize].fetch_add(1, Ordering::Relaxed);
     }
@@ -100,13 +137,19 @@ impl Counters {
 
     pub(super) fn snapshot(&self) -> Stats {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let [gets, heads, lists, others] = [0, 1, 2, 3].map(|at| read(&self.operations[at]));
+        let of = |operation: Operation| read(&self.operations[operation as usize]);
         let blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
         Stats {
-            gets,
-            heads,
-            lists,
-            others,
+            gets: of(Operation::Get),
+            heads: of(Operation::Head),
+            lists: of(Operation::List),
+            puts: of(Operation::Put),
+            parts: of(Operation::Part),
+            copies: of(Operation::Copy),
+            uploads: of(Operation::Upload),
+            deletes: of(Operation::Delete),
+            others: of(Operation::Other),
+            bytes_received: read(&self.bytes_received),
             bytes: read(&self.bytes),
             connections: read(&self.connections),
             in_flight: read(&self.in_flight),
@@ -119,7 +162,7 @@ impl Counters {
 
     /// Everything but what is in flight starts again at nothing.
     pub(super) fn reset(&self) {
-        let singles = [&self.bytes, &self.connections, &self.waited_ns, &self.waits];
+        let singles = [&self.bytes, &self.bytes_received, &self.connections, &self.waited_ns, &self.waits];
         for count in singles.into_iter().chain(&self.operations).chain(&self.faults) {
             count.store(0, Ordering::Relaxed);
         }
