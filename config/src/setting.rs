@@ -352,7 +352,7 @@ pub const SETTINGS: &[Setting] = &{
             "spool-max",
             Size { min: 16 * MIB, max: 64 * TIB },
             "64GiB",
-            "Bytes in the spool at most; more is refused with ENOSPC.",
+            "Bytes in the spool at most. Beyond, what was sent of files that are written in order is given up; other writing is refused with ENOSPC.",
         ),
         row(
             Writing,

@@ -32,6 +32,9 @@ pub enum FsError {
     /// The extended attribute does not exist.
     #[error("no such attribute")]
     NoAttribute,
+    /// Extended attributes are more than an object's metadata holds.
+    #[error("the store keeps no more than about 1,300 bytes of extended attributes with an object")]
+    NoRoomForAttributes,
     /// This is not done here.
     #[error("{0} is not supported")]
     Unsupported(&'static str),
@@ -56,6 +59,11 @@ pub enum FsError {
     /// This mount or store does not let anybody do this.
     #[error("{0}")]
     NotPermitted(&'static str),
+    /// The bytes are at the store only, in an upload that is not complete.
+    #[error(
+        "this part of the file was sent and no longer fits on local disk; raise --spool-max, or close the file first"
+    )]
+    SentAway,
     /// No object can be so large.
     #[error("no object can be so large")]
     TooLarge,
@@ -84,6 +92,7 @@ impl FsError {
             Self::Unknown(_) | Self::Stale(_) => Errno::STALE,
             Self::BadName => Errno::NAMETOOLONG,
             Self::NoAttribute => Errno::NODATA,
+            Self::NoRoomForAttributes => Errno::NOSPC,
             Self::Unsupported(_) => Errno::OPNOTSUPP,
             Self::Invalid(_) => Errno::INVAL,
             Self::Denied => Errno::ACCESS,
@@ -92,6 +101,7 @@ impl FsError {
             Self::NotForWriting => Errno::BADF,
             Self::NotPermitted(_) => Errno::PERM,
             Self::TooLarge => Errno::FBIG,
+            Self::SentAway => Errno::OPNOTSUPP,
             Self::Spool(error) => match Errno::from_io_error(error) {
                 Some(errno @ (Errno::NOSPC | Errno::DQUOT)) => errno,
                 _ => Errno::IO,

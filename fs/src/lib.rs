@@ -21,6 +21,7 @@ mod handle;
 mod hinted;
 mod inodes;
 mod known;
+mod labels;
 mod lister;
 mod listing;
 mod lookup;
@@ -48,7 +49,9 @@ pub use known::{FileCost, Forgotten};
 pub use planned::PlanSnapshot;
 pub use spool::Leftover;
 pub use write::attributes::AttrChange;
+
 pub use write::files::{AllocateMode, WriteMode};
+pub use write::labels::LabelMode;
 pub use write::rename::RenameMode;
 
 /// Locks, and goes on with what a panicking thread left: every critical section leaves its data whole.

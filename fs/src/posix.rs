@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::labels;
+
 /// What of a file is kept beside its bytes; what is not set is the mount's or the store's.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Posix {
@@ -20,6 +22,8 @@ pub(crate) struct Posix {
     pub(crate) modified: Option<SystemTime>,
     /// Last read, where somebody set it; reading does not.
     pub(crate) accessed: Option<SystemTime>,
+    /// Whether users have set extended attributes.
+    pub(crate) has_labels: bool,
 }
 
 const MODE: &str = "mode";
@@ -42,6 +46,7 @@ impl Posix {
             gid: number(GID),
             modified: metadata.get(MODIFIED).and_then(|text| time(text)),
             accessed: metadata.get(ACCESSED).and_then(|text| time(text)),
+            has_labels: metadata.contains_key(labels::FIELD),
         }
     }
 
@@ -114,7 +119,7 @@ mod tests {
         #[test]
         fn what_is_written_is_read(mode in proptest::option::of(0u32..0o10000), uid: Option<u32>, gid: Option<u32>, times: (Option<(u32, u32)>, Option<(u32, u32)>), is_directory: bool) {
             let time = |(seconds, nanos): (u32, u32)| UNIX_EPOCH + Duration::new(seconds.into(), nanos % 1_000_000_000);
-            let posix = Posix { mode, uid, gid, modified: times.0.map(time), accessed: times.1.map(time) };
+            let posix = Posix { mode, uid, gid, modified: times.0.map(time), accessed: times.1.map(time), has_labels: false };
             let mut metadata = BTreeMap::from([("color".to_owned(), "blue".to_owned())]);
             if is_directory { posix.write_directory(&mut metadata) } else { posix.write(&mut metadata) }
             prop_assert_eq!(Posix::read(&metadata), posix);

@@ -5,17 +5,21 @@
 //! removed once the object is stored and nobody has the file open. What a killed process leaves is found by
 //! its journal; a process that lives holds a lock on its own directory.
 //!
+//! What is written in order is collected in memory and goes to disk a part at a time, past the page cache.
+//!
 //! Bound: `max` bytes written and not removed over all files of a mount; beyond, writing fails with ENOSPC.
 
+mod buffer;
 mod journal;
 mod leftover;
+mod pending;
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use bytes::Bytes;
 use rfuse_block::ByteRange;
@@ -25,9 +29,11 @@ use rustix::io::Errno;
 
 use crate::lock;
 
+pub(crate) use buffer::{Buffer, Buffers};
 use journal::Journal;
-pub(crate) use journal::{Head, Line};
+pub(crate) use journal::{Head, Line, SentPart};
 pub use leftover::Leftover;
+use pending::{Held, Pending, Taken};
 
 /// The directory of one mount.
 #[derive(Debug)]
@@ -82,6 +88,11 @@ impl Spool {
         self.room.used.load(Ordering::Relaxed)
     }
 
+    /// Whether `bytes` more fit.
+    pub(crate) fn has_room(&self, bytes: u64) -> bool {
+        self.used().saturating_add(bytes) <= self.room.max
+    }
+
     /// The file for an object that `head` names.
     ///
     /// # Errors
@@ -96,6 +107,10 @@ impl Spool {
         Ok(SpoolFile {
             stem,
             data,
+            direct: OnceLock::new(),
+            pending: Pending::default(),
+            notes_writes: AtomicBool::new(head.has_version()),
+            is_begun: AtomicBool::new(false),
             journal: Mutex::new(journal),
             keeps: Mutex::new(false),
             taken: AtomicU64::new(0),
@@ -115,7 +130,9 @@ impl Spool {
         let journal = rustix::fs::open(stem.with_extension(JOURNAL), flags | OFlags::APPEND, Mode::empty())?;
         let (journal, keeps) = (Mutex::new(Journal::resume(journal.into())), Mutex::new(true));
         let (taken, room) = (AtomicU64::new(0), Arc::clone(&self.room));
-        Ok(SpoolFile { stem, data, journal, keeps, taken, room, own: None })
+        let (direct, pending) = (OnceLock::new(), Pending::default());
+        let (notes_writes, is_begun) = (AtomicBool::new(true), AtomicBool::new(false));
+        Ok(SpoolFile { stem, data, direct, pending, notes_writes, is_begun, journal, keeps, taken, room, own: None })
     }
 
     /// Takes the directory of this process away, if nothing is in it and in its neighbour for what was given up.
@@ -153,6 +170,14 @@ fn create(path: &Path) -> io::Result<File> {
 pub(crate) struct SpoolFile {
     stem: PathBuf,
     data: File,
+    /// The same file past the page cache; none where its file system does not do that.
+    direct: OnceLock<Option<File>>,
+    /// What was written and is not in the file yet.
+    pending: Pending,
+    /// Whether the journal says which bytes are there: not of a new file, of which all are.
+    notes_writes: AtomicBool,
+    /// Whether it says already that bytes wait in memory.
+    is_begun: AtomicBool,
     journal: Mutex<Journal>,
     /// Whether it stays on disk when this is dropped.
     keeps: Mutex<bool>,
@@ -186,14 +211,60 @@ impl SpoolFile {
         }
     }
 
-    /// Writes `bytes` at `offset`; how many were written, fewer only when the disk took no more.
+    /// Collects what is written from `at` on in `buffer`.
+    pub(crate) fn begin(&self, at: u64, buffer: Buffer) {
+        self.pending.begin(at, buffer);
+    }
+
+    /// Gives `range` up, which is not written any more: its disk space, and its room. Blocks.
+    ///
+    /// # Errors
+    /// What the local file system says.
+    pub(crate) fn give_up(&self, range: ByteRange) -> io::Result<()> {
+        self.pending.settle(range, |held| self.put(held))?;
+        self.punch_disk(range)?;
+        self.shrink_to(self.taken().saturating_sub(range.length()));
+        Ok(())
+    }
+
+    /// Bytes of the room that are this file's.
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    /// Writes `bytes` at `offset`, into memory or the file; fewer than all only when the disk took no more.
     ///
     /// # Errors
     /// What the local file system says to the first byte.
-    pub(crate) fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<usize> {
+    pub(crate) fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<Wrote> {
+        match self.pending.take(offset, bytes) {
+            Taken::Here => {
+                if self.notes_writes.load(Ordering::Acquire) && !self.is_begun.swap(true, Ordering::AcqRel) {
+                    self.note(&Line::Begun)?;
+                }
+                Ok(Wrote::Memory)
+            }
+            Taken::Behind => Ok(Wrote::Not),
+            Taken::Through => self.write_through(&self.data, offset, bytes).map(Wrote::Disk),
+        }
+    }
+
+    /// Puts `bytes` at `offset` on disk, all of them. Blocks.
+    ///
+    /// # Errors
+    /// What the local file system says.
+    pub(crate) fn insert(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.drain()?;
+        match self.write_through(&self.data, offset, bytes)? {
+            count if count < bytes.len() => Err(Errno::NOSPC.into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn write_through(&self, file: &File, offset: u64, bytes: &[u8]) -> io::Result<usize> {
         let mut done = 0;
         while done < bytes.len() {
-            match rustix::io::pwrite(&self.data, &bytes[done..], offset + done as u64) {
+            match rustix::io::pwrite(file, &bytes[done..], offset + done as u64) {
                 Ok(0) => break,
                 Ok(count) => done += count,
                 Err(Errno::INTR) => {}
@@ -204,11 +275,90 @@ impl SpoolFile {
         Ok(done)
     }
 
+    /// Whether bytes wait in memory for their turn to go to disk.
+    pub(crate) fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// All bytes of `range`, if they are in memory as one piece.
+    pub(crate) fn share(&self, range: ByteRange) -> Option<Bytes> {
+        self.pending.share(range)
+    }
+
+    /// Puts complete parts on disk, in order. Blocks.
+    ///
+    /// # Errors
+    /// What the local file system says; the bytes stay in memory then.
+    pub(crate) fn flush(&self) -> io::Result<()> {
+        self.pending.flush(|held| self.put(held))
+    }
+
+    /// Puts everything on disk. Blocks.
+    ///
+    /// # Errors
+    /// What the local file system says; the bytes stay in memory then.
+    pub(crate) fn drain(&self) -> io::Result<()> {
+        self.pending.drain(|held| self.put(held))
+    }
+
+    /// Puts everything on disk so that it is there after a power loss: for bytes that are nowhere else. Blocks.
+    ///
+    /// # Errors
+    /// What the local file system says.
+    pub(crate) fn secure(&self) -> io::Result<()> {
+        self.drain()?;
+        rustix::fs::fdatasync(&self.data)?;
+        lock(&self.journal).sync()?;
+        sync_directory(&self.stem)
+    }
+
+    fn put(&self, held: &Held) -> io::Result<()> {
+        let (at, bytes) = (held.range().start(), held.bytes());
+        let is_aligned = at.is_multiple_of(buffer::ALIGNMENT as u64) && bytes.len().is_multiple_of(buffer::ALIGNMENT);
+        let done = match self.direct().filter(|_| is_aligned) {
+            // What direct writing refuses or leaves, the page cache may take.
+            Some(file) => self.write_through(file, at, bytes).unwrap_or(0),
+            None => 0,
+        };
+        if done < bytes.len() && self.write_through(&self.data, at + done as u64, &bytes[done..])? < bytes.len() - done
+        {
+            return Err(Errno::NOSPC.into());
+        }
+        if self.notes_writes.load(Ordering::Acquire) {
+            self.note(&Line::Write(at, bytes.len() as u64))?;
+        }
+        Ok(())
+    }
+
+    fn direct(&self) -> Option<&File> {
+        let open = || {
+            let flags = OFlags::WRONLY | OFlags::DIRECT | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+            rustix::fs::open(self.stem.with_extension(DATA), flags, Mode::empty()).ok().map(File::from)
+        };
+        self.direct.get_or_init(open).as_ref()
+    }
+
     /// The bytes of `range`; what the file does not have is zero.
     ///
     /// # Errors
     /// What the local file system says.
     pub(crate) fn read(&self, range: ByteRange) -> io::Result<Bytes> {
+        // Looked at first: what goes to disk meanwhile is in both places.
+        let waiting = self.pending.within(range);
+        if let [(part, bytes)] = &waiting[..]
+            && *part == range
+        {
+            return Ok(bytes.clone());
+        }
+        let mut bytes = self.read_disk(range)?;
+        for (part, piece) in waiting {
+            let from = (part.start() - range.start()) as usize;
+            bytes[from..from + piece.len()].copy_from_slice(&piece);
+        }
+        Ok(bytes.into())
+    }
+
+    fn read_disk(&self, range: ByteRange) -> io::Result<Vec<u8>> {
         let length = usize::try_from(range.length()).map_err(|_| io::ErrorKind::OutOfMemory)?;
         let mut bytes: Vec<u8> = Vec::with_capacity(length);
         while bytes.len() < length {
@@ -221,7 +371,7 @@ impl SpoolFile {
         }
         // The allocator may have given more room than was asked for.
         bytes.truncate(length);
-        Ok(bytes.into())
+        Ok(bytes)
     }
 
     /// Loses what is behind `size`.
@@ -229,6 +379,7 @@ impl SpoolFile {
     /// # Errors
     /// What the local file system says.
     pub(crate) fn cut(&self, size: u64) -> io::Result<()> {
+        self.drain()?;
         if rustix::fs::fstat(&self.data)?.st_size as u64 > size {
             rustix::fs::ftruncate(&self.data, size)?;
         }
@@ -240,8 +391,24 @@ impl SpoolFile {
     /// # Errors
     /// What the local file system says.
     pub(crate) fn punch(&self, range: ByteRange) -> io::Result<()> {
+        self.drain()?;
+        self.punch_disk(range)
+    }
+
+    fn punch_disk(&self, range: ByteRange) -> io::Result<()> {
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         Ok(rustix::fs::fallocate(&self.data, flags, range.start(), range.length())?)
+    }
+
+    /// Notes that the store has everything so far, as `head`.
+    ///
+    /// # Errors
+    /// What the local file system says.
+    pub(crate) fn note_stored(&self, head: Head) -> io::Result<()> {
+        self.note(&Line::Stored(head))?;
+        self.notes_writes.store(true, Ordering::Release);
+        self.is_begun.store(false, Ordering::Release);
+        Ok(())
     }
 
     /// Notes a change in the journal.
@@ -256,6 +423,9 @@ impl SpoolFile {
     /// bytes are then.
     pub(crate) fn keep(&self) -> PathBuf {
         *lock(&self.keeps) = true;
+        if let Err(error) = self.secure() {
+            tracing::error!(%error, path = %self.path().display(), "the last bytes of a file cannot be kept on local disk");
+        }
         self.move_out().unwrap_or_else(|error| {
             tracing::warn!(%error, "a file of the spool stays where it is found after this process has ended");
             self.path()
@@ -273,6 +443,7 @@ impl SpoolFile {
         let stem = kept.join([process, name].join(std::ffi::OsStr::new("-")));
         std::fs::rename(self.stem.with_extension(DATA), stem.with_extension(DATA))?;
         std::fs::rename(self.stem.with_extension(JOURNAL), stem.with_extension(JOURNAL))?;
+        sync_directory(&stem)?;
         Ok(stem.with_extension(DATA))
     }
 
@@ -280,6 +451,22 @@ impl SpoolFile {
     pub(crate) fn path(&self) -> PathBuf {
         self.stem.with_extension(DATA)
     }
+}
+
+/// Makes the names beside `path` outlive a power loss.
+fn sync_directory(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+}
+
+/// Where written bytes are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Wrote {
+    /// All of them in memory.
+    Memory,
+    /// So many of them on disk.
+    Disk(usize),
+    /// Nowhere: what waits in memory has to go to disk first.
+    Not,
 }
 
 impl Drop for SpoolFile {
@@ -308,7 +495,7 @@ mod tests {
     fn bytes_are_read_where_they_were_written_and_holes_are_zero() {
         let root = tempfile::tempdir().unwrap();
         let file = Spool::new(root.path().join("spool"), 1 << 20, "mem:").create(head()).unwrap();
-        assert_eq!(file.write(10, b"abc").unwrap(), 3);
+        assert_eq!(file.write(10, b"abc").unwrap(), Wrote::Disk(3));
         assert_eq!(&file.read(ByteRange::new(8, 16)).unwrap()[..], b"\0\0abc\0\0\0");
         file.cut(11).unwrap();
         file.write(13, b"z").unwrap();
@@ -326,6 +513,34 @@ mod tests {
         two.grow(5).unwrap();
         drop(one);
         assert_eq!(spool.used(), 5);
+    }
+
+    #[test]
+    fn what_waits_in_memory_is_read_goes_to_disk_in_order_and_bars_what_comes_behind_it() {
+        let root = tempfile::tempdir().unwrap();
+        let file = Spool::new(root.path().join("spool"), 1 << 20, "mem:").create(head()).unwrap();
+        let buffers = Buffers::new(1 << 20);
+        for at in [0, 8192] {
+            file.begin(at, buffers.try_take(8192).unwrap());
+            assert_eq!(file.write(at, &[at as u8 + 1; 8192]).unwrap(), Wrote::Memory);
+        }
+        file.begin(16_384, buffers.try_take(8192).unwrap());
+        assert_eq!(file.write(16_384, b"end").unwrap(), Wrote::Memory);
+        assert_eq!(file.write(3, b"no").unwrap(), Wrote::Not);
+        assert_eq!(std::fs::metadata(file.path()).unwrap().len(), 0);
+        assert_eq!(file.share(ByteRange::new(8192, 16_384)).unwrap()[..], [1; 8192]);
+        assert!(file.share(ByteRange::new(8192, 16_000)).is_none());
+        let read = file.read(ByteRange::new(8190, 16_390)).unwrap();
+        assert_eq!(read[..3], [1, 1, 1]);
+        assert_eq!(read[8194..], *b"end\0\0\0");
+        file.flush().unwrap();
+        assert_eq!(std::fs::metadata(file.path()).unwrap().len(), 16_384);
+        assert!(file.has_pending());
+        file.drain().unwrap();
+        assert!(!file.has_pending());
+        assert_eq!(std::fs::read(file.path()).unwrap()[16_384..], *b"end");
+        assert_eq!(file.write(3, b"yes").unwrap(), Wrote::Disk(3));
+        assert_eq!(file.read(ByteRange::new(2, 7)).unwrap()[..], *b"\x01yes\x01");
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub(crate) mod edit;
 pub(crate) mod edits;
 pub(crate) mod files;
 pub(crate) mod grid;
+pub(crate) mod labels;
 pub(crate) mod layout;
 mod plan;
 pub(crate) mod ranges;

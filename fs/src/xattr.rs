@@ -5,6 +5,8 @@ use std::sync::Arc;
 use rfuse_block::ObjectId;
 
 use crate::inodes::Node;
+use crate::labels::Labels;
+use crate::write::labels::has_labels;
 use crate::{Answer, FileSystem, FsError, Inode};
 
 /// The entity tag, as the store writes it.
@@ -25,6 +27,9 @@ impl FileSystem {
     /// The value of an extended attribute.
     pub fn getxattr(self: &Arc<Self>, inode: Inode, name: &[u8]) -> Answer<Vec<u8>> {
         // The kernel asks for names such as security.capability on many occasions: no request for those.
+        if let Some(label) = Labels::name(name) {
+            return self.label(inode, label);
+        }
         if !NAMES.contains(&name) {
             return Answer::Ready(Err(FsError::NoAttribute));
         }
@@ -40,10 +45,39 @@ impl FileSystem {
 
     /// The names of the extended attributes.
     pub fn listxattr(self: &Arc<Self>, inode: Inode) -> Answer<Vec<Vec<u8>>> {
-        self.with_fresh(inode, |_, node| {
+        let own = self.with_fresh(inode, |_, node| {
             let names: &[&[u8]] = if node.is_directory { &[KEY] } else { &NAMES };
-            Ok(names.iter().map(|name| name.to_vec()).collect())
-        })
+            Ok((Arc::clone(node), names.iter().map(|name| name.to_vec()).collect::<Vec<_>>()))
+        });
+        match own {
+            Answer::Ready(Err(error)) => Answer::Ready(Err(error)),
+            Answer::Ready(Ok((node, names))) if !has_labels(&node) => Answer::Ready(Ok(names)),
+            own => {
+                let fs = Arc::clone(self);
+                Answer::Pending(Box::pin(async move {
+                    let (node, mut names) = own.wait().await?;
+                    let labels = fs.labels(&node).await?;
+                    names.extend(labels.names().map(|name| name.as_bytes().to_vec()));
+                    Ok(names)
+                }))
+            }
+        }
+    }
+
+    /// An attribute that a user has set.
+    fn label(self: &Arc<Self>, inode: Inode, name: &str) -> Answer<Vec<u8>> {
+        let node = self.with_fresh(inode, |_, node| Ok(Arc::clone(node)));
+        match node {
+            Answer::Ready(Err(error)) => Answer::Ready(Err(error)),
+            Answer::Ready(Ok(node)) if !has_labels(&node) => Answer::Ready(Err(FsError::NoAttribute)),
+            node => {
+                let (fs, name) = (Arc::clone(self), name.to_owned());
+                Answer::Pending(Box::pin(async move {
+                    let labels = fs.labels(&node.wait().await?).await?;
+                    labels.get(&name).map(<[u8]>::to_vec).ok_or(FsError::NoAttribute)
+                }))
+            }
+        }
     }
 
     fn cache_state(&self, node: &Node) -> Option<Vec<u8>> {

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::io::IoSlice;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rfuse_fs::{Answer, DirEntry, Entry, Errno, FileSystem, Handle, Inode, Opened, Via};
@@ -14,10 +15,10 @@ use rustix::fs::OFlags;
 use tokio::runtime;
 
 use crate::deferral::Deferral;
-use crate::kernel::abi::{GetxattrOut, OpenOut, fopen};
+use crate::kernel::abi::{GetxattrOut, OpenOut, fopen, init};
 use crate::kernel::{Delivery, Operation, Reply, Request};
 use crate::listing::{Listing, is_counted};
-use crate::session::Service;
+use crate::session::{Agreement, Service};
 use crate::trace::Tracing;
 use crate::words;
 
@@ -37,6 +38,8 @@ pub struct Adapter {
     pub(crate) files: Arc<FileSystem>,
     pub(crate) deferral: Deferral,
     pub(crate) open_flags: u32,
+    /// Whether the kernel drops pages that are written around, as it does since Linux 6.6.
+    pub(crate) has_coherent_direct_io: AtomicBool,
     waits: Arc<Histogram>,
     tracing: Arc<Tracing>,
 }
@@ -49,9 +52,16 @@ impl Adapter {
             files,
             deferral: Deferral::new(runtime, config.deadline, config.has_disk),
             open_flags,
+            has_coherent_direct_io: AtomicBool::new(false),
             waits: Arc::default(),
             tracing: Arc::default(),
         })
+    }
+
+    /// Takes in what was agreed with the kernel.
+    pub fn agree(&self, agreement: &Agreement) {
+        let is_coherent = agreement.flags & init::DIRECT_IO_ALLOW_MMAP != 0;
+        self.has_coherent_direct_io.store(is_coherent, Ordering::Relaxed);
     }
 
     /// What records the reads.
@@ -84,7 +94,7 @@ impl Adapter {
     fn open(&self, request: &Request<'_>, reply: Reply, flags: u32) {
         let flags = OFlags::from_bits_retain(flags);
         if flags & OFlags::ACCMODE != OFlags::RDONLY || flags.contains(OFlags::TRUNC) {
-            self.open_to_write(request, reply, flags.contains(OFlags::TRUNC));
+            self.open_to_write(request, reply, flags);
             return;
         }
         let (files, open_flags) = (Arc::clone(&self.files), self.open_flags);

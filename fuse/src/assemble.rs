@@ -191,6 +191,7 @@ fn rooms(opened: Opened, config: &MountConfig, runtime: &Runtime) -> Result<Room
 
 impl Rooms {
     fn with(self, session: Session, config: MountConfig, mount: Mount) -> Result<Assembled, AssembleError> {
+        self.adapter.agree(&session.agreement());
         let tracing = self.adapter.tracing();
         let notifier = session.notifier();
         let prefill = Prefill::start(notifier.clone(), Arc::clone(&tracing))

@@ -72,7 +72,10 @@ pub(crate) fn drain(runtime: &tokio::runtime::Runtime, parts: &Parts) {
     match runtime.block_on(async { tokio::time::timeout(time, files.drain()).await }) {
         Ok(0) => {}
         Ok(left) => tracing::error!(left, "files could not be stored; `rfuse recover` shows and stores them"),
-        Err(_) => tracing::error!(?time, "files are not stored in time; `rfuse recover` shows and stores them"),
+        Err(_) => {
+            let left = parts.files.snapshot().edits;
+            tracing::error!(left, ?time, "files are not stored in time; `rfuse recover` shows and stores them");
+        }
     }
 }
 

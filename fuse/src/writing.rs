@@ -2,9 +2,10 @@
 
 use std::io::IoSlice;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use rfuse_fs::{AllocateMode, AttrChange, Entry, Errno, Handle, Inode, Opened, RenameMode, WriteMode};
-use rustix::fs::{FallocateFlags, OFlags, RenameFlags};
+use rfuse_fs::{AllocateMode, AttrChange, Entry, Errno, Handle, Inode, LabelMode, Opened, RenameMode, WriteMode};
+use rustix::fs::{FallocateFlags, OFlags, RenameFlags, XattrFlags};
 use zerocopy::IntoBytes;
 
 use crate::adapter::Adapter;
@@ -70,14 +71,26 @@ impl Adapter {
                 };
                 self.done(request, reply, files.allocate(Handle(handle), offset, length, mode));
             }
-            Change::Setxattr | Change::Removexattr => drop(reply.error(Errno::OPNOTSUPP)),
+            Change::Setxattr { name, value, flags } => {
+                let mode = match XattrFlags::from_bits_retain(flags) {
+                    flags if flags.is_empty() => LabelMode::Set,
+                    XattrFlags::CREATE => LabelMode::Create,
+                    XattrFlags::REPLACE => LabelMode::Replace,
+                    _ => {
+                        reply.error(Errno::INVAL);
+                        return;
+                    }
+                };
+                self.done(request, reply, files.set_label(node, name, value, mode));
+            }
+            Change::Removexattr { name } => self.done(request, reply, files.remove_label(node, name)),
         }
     }
 
-    pub(crate) fn open_to_write(&self, request: &Request<'_>, reply: Reply, truncate: bool) {
-        let mode = WriteMode { truncate, exclusive: false };
+    pub(crate) fn open_to_write(&self, request: &Request<'_>, reply: Reply, flags: OFlags) {
+        let mode = WriteMode { truncate: flags.contains(OFlags::TRUNC), exclusive: false };
         let answer = self.files.open_to_write(Inode(request.node), mode);
-        let (files, flags) = (Arc::clone(&self.files), self.open_flags);
+        let (files, flags) = (Arc::clone(&self.files), self.flags_of_writer(flags));
         self.deferral.settle_change(request, reply, answer, move |reply, opened| {
             if reply.value(&open_out(opened, flags)) == Delivery::Unwanted {
                 files.release(opened.handle);
@@ -85,12 +98,20 @@ impl Adapter {
         });
     }
 
+    /// Who only writes goes around the page cache: taking up fresh pages costs him more than all we do, and what a
+    /// job writes need not displace what it reads.
+    fn flags_of_writer(&self, flags: OFlags) -> u32 {
+        let only_writes = flags & OFlags::ACCMODE == OFlags::WRONLY;
+        let is_direct = only_writes && self.has_coherent_direct_io.load(Ordering::Relaxed);
+        if is_direct { self.open_flags | fopen::DIRECT_IO } else { self.open_flags }
+    }
+
     fn create(&self, request: &Request<'_>, reply: Reply, name: &[u8], flags: u32, mode: u32) {
         let flags = OFlags::from_bits_retain(flags);
         let how = WriteMode { truncate: flags.contains(OFlags::TRUNC), exclusive: flags.contains(OFlags::EXCL) };
         let owner = (request.uid, request.gid);
         let answer = self.files.create(Inode(request.node), name, mode, owner, how);
-        let (files, flags) = (Arc::clone(&self.files), self.open_flags);
+        let (files, flags) = (Arc::clone(&self.files), self.flags_of_writer(flags));
         self.deferral.settle_change(request, reply, answer, move |reply, (entry, opened)| {
             let (entry_out, open_out) = (words::entry(&entry), open_out(opened, flags));
             let pieces = [IoSlice::new(entry_out.as_bytes()), IoSlice::new(open_out.as_bytes())];

@@ -292,7 +292,8 @@ impl Store for MemoryStore {
         number: u32,
         body: Bytes,
     ) -> Result<PartTag, StoreError> {
-        self.write().add_part(key, upload, number, body)
+        // A copy: the sender's memory is his again when the part is sent.
+        self.write().add_part(key, upload, number, Bytes::copy_from_slice(&body))
     }
 
     async fn copy_part(

@@ -36,6 +36,11 @@ impl Head {
         }
     }
 
+    /// Whether there was a version.
+    pub(super) fn has_version(&self) -> bool {
+        self.version.is_some()
+    }
+
     /// The same, of what is mounted as `origin`.
     pub(super) fn of(mut self, origin: String) -> Self {
         self.origin = origin;
@@ -69,12 +74,31 @@ pub(crate) enum Line {
     Write(u64, u64),
     /// The file has this size.
     Size(u64),
+    /// Bytes are written that are noted when they are on disk.
+    Begun,
+    /// The bytes of this part are in an upload, and no longer here.
+    Sent(SentPart),
     /// What there was until here is stored under this key, as this version and size.
     Stored(Head),
 }
 
-/// The file it is written to. Appended to only; bytes survive the process, not the machine: `fsync` of a program
-/// means the store, not this disk.
+/// A part that is only at the store.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct SentPart {
+    /// The upload.
+    pub(crate) upload: String,
+    /// Its place on the grid of parts.
+    pub(crate) index: u64,
+    /// Where its bytes belong.
+    pub(crate) offset: u64,
+    /// How many they are.
+    pub(crate) length: u64,
+    /// The store's receipt.
+    pub(crate) tag: String,
+}
+
+/// The file it is written to. Appended to only. Bytes survive the process; the machine only those of files that could
+/// not be stored, because `fsync` of a program means the store, not this disk.
 #[derive(Debug)]
 pub(super) struct Journal(File);
 
@@ -89,6 +113,11 @@ impl Journal {
     /// Goes on with one that another process began; on a line of its own, should the last be half a line.
     pub(super) fn resume(file: File) -> Self {
         Self(file)
+    }
+
+    /// Makes its lines outlive a power loss.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.0.sync_all()
     }
 
     /// Adds a line.

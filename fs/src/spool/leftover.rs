@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use rfuse_block::{ByteRange, ObjectKey, Version};
 use rustix::fs::FlockOperation;
 
-use super::journal::{Head, Line};
+use super::journal::{Head, Line, SentPart};
 use super::{DATA, JOURNAL, LOCK};
 use crate::write::layout::Layout;
 
@@ -29,6 +29,8 @@ pub struct Leftover {
     pub data: PathBuf,
     pub(crate) base_size: u64,
     pub(crate) layout: Layout,
+    /// Parts that are only at the store.
+    pub(crate) sent: Vec<SentPart>,
 }
 
 impl Leftover {
@@ -92,7 +94,7 @@ impl Leftover {
         let mut lines = BufReader::new(File::open(journal).ok()?).lines();
         let mut head: Head = serde_json::from_str(&lines.next()?.ok()?).ok()?;
         let mut layout = Layout::of_base(head.size());
-        let mut is_stored = false;
+        let (mut is_stored, mut is_begun, mut sent) = (false, false, Vec::new());
         for line in lines {
             // Half a line is the last one of a process that died.
             let Ok(Ok(line)) = line.map(|line| serde_json::from_str::<Line>(&line)) else { break };
@@ -100,7 +102,11 @@ impl Leftover {
             match line {
                 Line::Write(offset, length) => layout.write(ByteRange::at(offset, length)),
                 Line::Size(size) => layout.resize(size),
+                Line::Begun => is_begun = true,
+                Line::Sent(part) => sent.push(part),
                 Line::Stored(stored) => {
+                    sent.clear();
+                    is_begun = false;
                     layout = Layout::of_base(stored.size());
                     head = stored.of(head.origin);
                     is_stored = true;
@@ -111,7 +117,13 @@ impl Leftover {
         if version.is_none() {
             // All its bytes are in the spool, and only sizes were noted.
             layout.write(ByteRange::new(0, stat.len()));
-        } else if is_stored || (layout.dirty().is_empty() && layout.size() == head.size()) {
+        }
+        for part in &sent {
+            layout.give_away(ByteRange::at(part.offset, part.length));
+        }
+        if version.is_none() {
+            // Whatever there is of it, the store has none of it.
+        } else if is_stored || (!is_begun && layout.dirty().is_empty() && layout.size() == head.size()) {
             return Some(Look::Finished);
         }
         Some(Look::Unfinished(Box::new(Self {
@@ -123,12 +135,13 @@ impl Leftover {
             origin: head.origin,
             data,
             layout,
+            sent,
         })))
     }
 
     /// Whether all its bytes are in the spool.
     pub(crate) fn is_whole(&self) -> bool {
-        self.size == 0 || self.layout.dirty().contains(ByteRange::new(0, self.size))
+        self.sent.is_empty() && (self.size == 0 || self.layout.dirty().contains(ByteRange::new(0, self.size)))
     }
 
     /// Removes it from the spool.

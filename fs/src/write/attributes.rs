@@ -71,6 +71,7 @@ impl AttrChange {
             gid: self.gid.or(posix.gid),
             modified: self.modified.or(posix.modified),
             accessed: self.accessed.or(posix.accessed),
+            has_labels: posix.has_labels,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use rfuse_block::{ObjectId, ObjectKey, Version};
@@ -15,11 +15,13 @@ use super::plan::{From, Part, Plan, plan};
 use super::send::Gathering;
 use crate::child::{FileMeta, What};
 use crate::expiry::Moment;
-use crate::spool::Line;
 use crate::{FileSystem, FsError, name};
 
 /// Requests of one upload side by side; the budget bounds their bytes over all files.
 const SIDE_BY_SIDE: usize = 16;
+
+/// So long the memory of parts is kept for the next file.
+const KEPT_FOR: Duration = Duration::from_secs(10);
 
 /// What is to be stored.
 struct Order {
@@ -176,7 +178,7 @@ impl FileSystem {
             (state.posix, state.head())
         };
         if let Some(file) = edit.spooled()
-            && let Err(error) = file.note(&Line::Stored(head))
+            && let Err(error) = file.note_stored(head)
         {
             tracing::warn!(%error, "the journal of a file in the spool cannot be written");
         }
@@ -211,6 +213,7 @@ impl FileSystem {
             FsError::Store(error) => matches!(error.kind, StoreErrorKind::Exists | StoreErrorKind::Changed),
             _ => false,
         };
+        self.put_on_disk(edit).await;
         let spooled = edit.spooled().map(|file| file.path().display().to_string()).unwrap_or_default();
         if is_lost {
             edit.state().is_lost = true;
@@ -226,8 +229,29 @@ impl FileSystem {
         }
     }
 
-    /// Frees what an upload under way has at the store.
+    /// So that the bytes outlive this process, and this machine's power.
+    async fn put_on_disk(&self, edit: &Arc<Edit>) {
+        let edit = Arc::clone(edit);
+        let drained =
+            self.runtime.spawn_blocking(move || edit.spooled().map_or(Ok(()), crate::spool::SpoolFile::secure));
+        if let Ok(Err(error)) = drained.await {
+            tracing::error!(%error, "local disk does not take the bytes of a file that could not be stored");
+        }
+    }
+
+    /// Frees what an upload under way has at the store; not where it has bytes that are nowhere else and somebody
+    /// may still want.
     pub(crate) async fn give_up_upload(&self, edit: &Arc<Edit>) {
+        {
+            let state = edit.state();
+            if state.layout.has_away() && !state.is_unlinked {
+                tracing::error!(
+                    key = %state.key,
+                    "parts of this file are only in its unfinished upload; the store keeps it for `rfuse recover --upload`"
+                );
+                return;
+            }
+        }
         let upload = edit.upload.lock().await.take();
         if let Some((key, id)) = upload {
             edit.state().forget_all_sent();
@@ -235,6 +259,22 @@ impl FileSystem {
                 tracing::debug!(%key, %error, "an upload could not be given up; the store keeps its parts for a while");
             }
         }
+    }
+
+    /// Frees the memory of parts once nobody has written for a while.
+    fn trim_later(self: &Arc<Self>) {
+        if !self.writing.edits.is_empty() || self.writing.is_trimming.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let fs = Arc::downgrade(self);
+        self.runtime.spawn(async move {
+            tokio::time::sleep(KEPT_FOR).await;
+            let Some(fs) = fs.upgrade() else { return };
+            fs.writing.is_trimming.store(false, Ordering::Release);
+            if fs.writing.edits.is_empty() {
+                fs.writing.buffers.trim();
+            }
+        });
     }
 
     /// Ends the change of a file nobody uses any more; what could not be stored stays in the spool.
@@ -248,6 +288,7 @@ impl FileSystem {
         if !ended {
             return;
         }
+        self.trim_later();
         // Parts were sent of what was cut off again, or could not be stored.
         if edit.upload.try_lock().is_ok_and(|upload| upload.is_some()) {
             let (fs, edit) = (Arc::clone(self), Arc::clone(edit));

@@ -266,15 +266,20 @@ impl State {
         Head::new(&self.key, self.base.as_ref().map(|base| (&base.id.version, base.size)))
     }
 
-    /// Takes in that `range` was written into the spool; the line for the journal, where it needs one, and the
-    /// parts that are due.
-    pub(crate) fn wrote(&mut self, range: ByteRange, grid: Grid) -> (Option<Line>, SmallVec<[Due; 1]>) {
+    /// Whether a write at `offset` follows on what was written in order.
+    pub(crate) fn is_next(&self, offset: u64) -> bool {
+        offset == self.stream.end && !self.is_unlinked && !self.is_lost
+    }
+
+    /// Takes in that `range` was written into the spool; whether the journal has to say so, and the parts that are
+    /// due.
+    pub(crate) fn wrote(&mut self, range: ByteRange, grid: Grid) -> (bool, SmallVec<[Due; 1]>) {
         let is_news = self.base.is_some() && !self.layout.dirty().contains(range);
         self.layout.write(range);
         self.was_written();
         self.forget_sent(range, grid);
         let due = self.pass(range, grid);
-        (is_news.then(|| Line::Write(range.start(), range.length())), due)
+        (is_news, due)
     }
 
     fn was_written(&mut self) {
@@ -316,7 +321,7 @@ impl State {
     /// none is due twice, so that no request can come in behind a later one for the same part.
     fn pass(&mut self, range: ByteRange, grid: Grid) -> SmallVec<[Due; 1]> {
         let mut due = SmallVec::new();
-        if range.start() != self.stream.end || self.is_unlinked || self.is_lost {
+        if !self.is_next(range.start()) {
             return due;
         }
         self.stream.end = range.end();
@@ -332,6 +337,24 @@ impl State {
             }
         }
         due
+    }
+
+    /// Part `index` was sent by the process that left this file.
+    pub(crate) fn resume_part(&mut self, index: u64, tag: PartTag) {
+        self.stream.parts.insert(index, Slot { ticket: 0, tag: Some(tag) });
+    }
+
+    /// The first part that was sent and of which the spool has every byte, to be given up. Not the very first
+    /// one: programs come back to it, to fill in a header.
+    pub(crate) fn part_to_give_up(&self, grid: Grid) -> Option<(u64, ByteRange, PartTag)> {
+        let parts = self.stream.parts.range(1..);
+        let sent = parts.filter_map(|(&index, slot)| Some((index, grid.part(index), slot.tag.clone()?)));
+        sent.into_iter().find(|(_, range, _)| self.layout.is_local(*range))
+    }
+
+    /// Whether parts are on their way to the store.
+    pub(crate) fn sends(&self) -> bool {
+        self.stream.sends > 0
     }
 
     /// The parts that were sent and still count.

@@ -33,6 +33,11 @@ impl Edits {
         lock(&self.table).get(key).cloned()
     }
 
+    /// Whether no file is being changed.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count.load(Ordering::Acquire) == 0
+    }
+
     /// A use of the file at `key`: the one that is being changed already, or the one `make` makes.
     pub(crate) fn join(&self, key: &ObjectKey, make: impl FnOnce() -> Arc<Edit>) -> User {
         let mut table = lock(&self.table);

@@ -9,6 +9,7 @@ use rfuse_block::{ByteRange, ObjectId, ObjectKey, Version};
 use rfuse_cache::Slices;
 use rfuse_config::FsConfig;
 use rfuse_store::{ObjectMeta, PutOptions, StoreErrorKind};
+use smallvec::SmallVec;
 
 use super::edit::{Change, Edit, User};
 use super::edits::Edits;
@@ -20,7 +21,7 @@ use crate::follower::Follower;
 use crate::inodes::{Node, Opening};
 use crate::open_file::OpenFile;
 use crate::posix::Posix;
-use crate::spool::Spool;
+use crate::spool::{Buffer, Buffers, Line, SentPart, Spool, SpoolFile, Wrote};
 use crate::{Answer, Attr, Entry, FileSystem, FsError, Handle, Inode, Opened, name};
 
 /// What writing needs of a mount.
@@ -28,6 +29,11 @@ use crate::{Answer, Attr, Entry, FileSystem, FsError, Handle, Inode, Opened, nam
 pub(crate) struct Writing {
     pub(crate) edits: Edits,
     pub(crate) spool: Spool,
+    /// Memory for the parts that are written in order: half of what uploads may use.
+    pub(crate) buffers: Buffers,
+    /// Whether somebody is to free what of it is kept.
+    pub(crate) is_trimming: AtomicBool,
+    /// The other half: parts that are read back to be sent.
     pub(crate) budget: Budget,
     pub(crate) grid: Grid,
     /// Whether the store is thought to copy parts; it is asked once.
@@ -40,7 +46,9 @@ impl Writing {
         Self {
             edits: Edits::default(),
             spool: Spool::new(root, config.spool_max, &config.origin),
-            budget: Budget::new(config.upload_memory),
+            buffers: Buffers::new(config.upload_memory / 2),
+            is_trimming: AtomicBool::new(false),
+            budget: Budget::new(config.upload_memory / 2),
             grid: Grid::new(config.part_size),
             copies_parts: AtomicBool::new(true),
         }
@@ -64,6 +72,47 @@ pub struct AllocateMode {
     /// The range becomes zeros.
     pub zeroes: bool,
 }
+
+/// How far one write has come.
+#[derive(Debug, Default)]
+struct Writer {
+    done: usize,
+    /// Whether the spool has room for all of it.
+    has_room: bool,
+    /// It has none, and nothing that could be given up.
+    found_no_room: bool,
+    /// What went to disk, for the journal.
+    through: SmallVec<[ByteRange; 2]>,
+    /// Memory that was waited for.
+    buffer: Option<Buffer>,
+    /// There is none.
+    does_without: bool,
+}
+
+impl Writer {
+    fn count(&self) -> u32 {
+        u32::try_from(self.done).unwrap_or(u32::MAX)
+    }
+}
+
+/// What a write needs before it goes on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Step {
+    Done,
+    /// Room for so many bytes in the spool.
+    NeedsRoom(u64),
+    /// Memory for the part of so many bytes that begins.
+    NeedsMemory(u64),
+    /// What was written before it has to be on disk.
+    NeedsDisk,
+}
+
+/// A writer waits so long for memory at most: as long as parts are sent, some becomes free much earlier.
+const MEMORY_WAIT: Duration = Duration::from_secs(10);
+
+/// A writer waits so long at most until something of a full spool has been sent, and looks so often.
+const ROOM_WAIT: Duration = Duration::from_secs(30);
+const ROOM_LOOK: Duration = Duration::from_millis(5);
 
 /// How often it is looked whether the last page that was fetched ahead has gone into the kernel.
 const PUSHES_LOOK: Duration = Duration::from_millis(1);
@@ -248,51 +297,201 @@ impl FileSystem {
             Ok(edit) => edit,
             Err(error) => return Answer::Ready(Err(error)),
         };
-        let wait = match edit.try_change() {
-            Some(change) => match self.write_now(&edit, change, offset, bytes) {
-                Ok((count, None)) => return Answer::Ready(Ok(count)),
-                Ok((count, Some(wait))) => Some((count, wait)),
-                Err(error) => return Answer::Ready(Err(error)),
-            },
-            None => None,
+        let Some(change) = edit.try_change() else {
+            let (fs, bytes) = (Arc::clone(self), Bytes::copy_from_slice(bytes));
+            return Answer::Pending(Box::pin(async move {
+                let change = edit.change().await;
+                fs.write_waiting(&edit, change, offset, &bytes, Writer::default()).await
+            }));
         };
-        let (fs, bytes) = (Arc::clone(self), if wait.is_some() { Bytes::new() } else { Bytes::copy_from_slice(bytes) });
-        Answer::Pending(Box::pin(async move {
-            let (count, wait) = match wait {
-                Some((count, wait)) => (count, Some(wait)),
-                None => {
-                    let change = edit.change().await;
-                    fs.write_now(&edit, change, offset, &bytes)?
-                }
-            };
-            if let Some(wait) = wait {
-                // The writer is faster than the store: he waits until his part has room. The sender is gone only
-                // with the whole runtime.
-                let _ = wait.await;
+        let mut writer = Writer::default();
+        match self.write_now(&edit, offset, bytes, &mut writer) {
+            Err(error) => Answer::Ready(Err(error)),
+            Ok(Step::Done) => match self.wrote(&edit, change, offset, &writer) {
+                Err(error) => Answer::Ready(Err(error)),
+                Ok(None) => Answer::Ready(Ok(writer.count())),
+                Ok(Some(wait)) => Answer::Pending(Box::pin(async move {
+                    // The writer is faster than the store: he waits until his part has room. The sender is gone
+                    // only with the whole runtime.
+                    let _ = wait.await;
+                    Ok(writer.count())
+                })),
+            },
+            Ok(step) => {
+                let (fs, bytes) = (Arc::clone(self), Bytes::copy_from_slice(bytes));
+                Answer::Pending(Box::pin(async move {
+                    fs.make_way(&edit, step, &mut writer).await?;
+                    fs.write_waiting(&edit, change, offset, &bytes, writer).await
+                }))
             }
-            Ok(count)
-        }))
+        }
     }
 
-    /// Writes, and begins to send the parts that are due; what to wait for when there is no room for them yet.
-    fn write_now(
+    /// The same where it may wait, for what comes before it or for memory.
+    async fn write_waiting(
         self: &Arc<Self>,
         edit: &Arc<Edit>,
         change: Change,
         offset: u64,
         bytes: &[u8],
-    ) -> Result<(u32, Option<tokio::sync::oneshot::Receiver<()>>), FsError> {
-        if offset.saturating_add(bytes.len() as u64) > self.writing.grid.size_max() {
+        mut writer: Writer,
+    ) -> Result<u32, FsError> {
+        loop {
+            match self.write_now(edit, offset, bytes, &mut writer)? {
+                Step::Done => break,
+                step => self.make_way(edit, step, &mut writer).await?,
+            }
+        }
+        if let Some(wait) = self.wrote(edit, change, offset, &writer)? {
+            let _ = wait.await;
+        }
+        Ok(writer.count())
+    }
+
+    async fn make_way(&self, edit: &Arc<Edit>, step: Step, writer: &mut Writer) -> Result<(), FsError> {
+        if let Step::NeedsRoom(bytes) = step {
+            writer.found_no_room = !self.make_room(edit, bytes).await?;
+            return Ok(());
+        }
+        if let Step::NeedsMemory(length) = step {
+            match tokio::time::timeout(MEMORY_WAIT, self.writing.buffers.take(length)).await {
+                Ok(Some(buffer)) => {
+                    writer.buffer = Some(buffer);
+                    return Ok(());
+                }
+                // Files that nobody goes on writing hold it all: local disk takes the bytes instead.
+                Ok(None) | Err(_) => writer.does_without = true,
+            }
+        }
+        let edit = Arc::clone(edit);
+        let drained = self.runtime.spawn_blocking(move || edit.spooled().map_or(Ok(()), SpoolFile::drain));
+        drained.await.map_err(|_| FsError::Interrupted)?.map_err(FsError::Spool)
+    }
+
+    /// Gives up what the spool has of parts that were sent: of `edit`, else of the largest file that has any. Waits
+    /// for parts on their way; false when there is nothing to wait for, or it takes too long.
+    async fn make_room(&self, edit: &Arc<Edit>, bytes: u64) -> Result<bool, FsError> {
+        let end = tokio::time::Instant::now() + ROOM_WAIT;
+        loop {
+            if self.writing.spool.has_room(bytes) {
+                return Ok(true);
+            }
+            let mut others = self.writing.edits.all();
+            others.sort_by_key(|other| std::cmp::Reverse(other.spooled().map_or(0, SpoolFile::taken)));
+            let mut is_sending = false;
+            let mut freed = false;
+            for edit in std::iter::once(edit).chain(&others) {
+                // Asked first: a part that arrives in between is found.
+                is_sending |= edit.state().sends();
+                freed = self.give_up_part(edit).await?;
+                if freed {
+                    break;
+                }
+            }
+            if !freed && (!is_sending || tokio::time::Instant::now() > end) {
+                return Ok(false);
+            }
+            if !freed {
+                tokio::time::sleep(ROOM_LOOK).await;
+            }
+        }
+    }
+
+    /// Gives one part up that was sent; whether there was one.
+    async fn give_up_part(&self, edit: &Arc<Edit>) -> Result<bool, FsError> {
+        // Who stores the file reads its spool.
+        let Some(change) = edit.try_change() else { return Ok(false) };
+        let Some((index, range, tag)) = edit.state().part_to_give_up(self.writing.grid) else { return Ok(false) };
+        let upload = edit.upload.lock().await.clone();
+        let Some((_, upload)) = upload else { return Ok(false) };
+        let (edit, grid) = (Arc::clone(edit), self.writing.grid);
+        let given_up = self.runtime.spawn_blocking(move || {
+            let _change = change;
+            let Some(file) = edit.spooled() else { return Ok(false) };
+            let part =
+                SentPart { upload: upload.0, index, offset: range.start(), length: range.length(), tag: tag.0.clone() };
+            {
+                let mut state = edit.state();
+                // Written again meanwhile: what was sent counts no longer.
+                if state.part_to_give_up(grid).is_none_or(|(now, _, now_tag)| (now, &now_tag) != (index, &tag)) {
+                    return Ok(false);
+                }
+                // From here on nobody writes there.
+                state.layout.give_away(range);
+            }
+            file.note(&Line::Sent(part))?;
+            file.give_up(range)?;
+            Ok(true)
+        });
+        given_up.await.map_err(|_| FsError::Interrupted)?.map_err(FsError::Spool)
+    }
+
+    /// Puts `bytes` where they belong, from where `writer` has come to, and as far as it can without waiting.
+    fn write_now(&self, edit: &Arc<Edit>, offset: u64, bytes: &[u8], writer: &mut Writer) -> Result<Step, FsError> {
+        let grid = self.writing.grid;
+        if offset.saturating_add(bytes.len() as u64) > grid.size_max() {
             return Err(FsError::TooLarge);
         }
         let file = edit.spool(&self.writing.spool).map_err(FsError::Spool)?;
-        let growth = edit.state().layout.growth(ByteRange::at(offset, bytes.len() as u64));
-        file.grow(growth).map_err(FsError::Spool)?;
-        let count = file.write(offset, bytes).map_err(FsError::Spool)?;
-        let range = ByteRange::at(offset, count as u64);
-        let (line, due) = edit.state().wrote(range, self.writing.grid);
-        if let Some(line) = line {
-            file.note(&line).map_err(FsError::Spool)?;
+        let in_order = {
+            let state = edit.state();
+            if !writer.has_room {
+                let range = ByteRange::at(offset, bytes.len() as u64);
+                if state.layout.is_away(range) {
+                    return Err(FsError::SentAway);
+                }
+                match file.grow(state.layout.growth(range)) {
+                    Ok(()) => writer.has_room = true,
+                    Err(_) if !writer.found_no_room => return Ok(Step::NeedsRoom(state.layout.growth(range))),
+                    Err(error) => return Err(FsError::Spool(error)),
+                }
+            }
+            state.is_next(offset)
+        };
+        while writer.done < bytes.len() {
+            let at = offset + writer.done as u64;
+            let part = grid.part(grid.index(at));
+            let rest = &bytes[writer.done..];
+            let piece = &rest[..rest.len().min(usize::try_from(part.end() - at).unwrap_or(usize::MAX))];
+            // The first part is not collected: most files have no other, and one PUT reads it back for nothing.
+            if in_order && at == part.start() && at > 0 && !writer.does_without {
+                match writer.buffer.take().or_else(|| self.writing.buffers.try_take(part.length())) {
+                    Some(buffer) => file.begin(at, buffer),
+                    None if file.has_pending() => return Ok(Step::NeedsMemory(part.length())),
+                    None => {}
+                }
+            }
+            match file.write(at, piece) {
+                Ok(Wrote::Memory) => writer.done += piece.len(),
+                Ok(Wrote::Not) => return Ok(Step::NeedsDisk),
+                Ok(Wrote::Disk(count)) => {
+                    writer.through.push(ByteRange::at(at, count as u64));
+                    writer.done += count;
+                    if count < piece.len() {
+                        return Ok(Step::Done);
+                    }
+                }
+                Err(_) if writer.done > 0 => return Ok(Step::Done),
+                Err(error) => return Err(FsError::Spool(error)),
+            }
+        }
+        Ok(Step::Done)
+    }
+
+    /// Notes what was written, and begins to send the parts that are due; what to wait for when there is no room
+    /// for them yet.
+    fn wrote(
+        self: &Arc<Self>,
+        edit: &Arc<Edit>,
+        change: Change,
+        offset: u64,
+        writer: &Writer,
+    ) -> Result<Option<tokio::sync::oneshot::Receiver<()>>, FsError> {
+        let (is_news, due) = edit.state().wrote(ByteRange::at(offset, writer.done as u64), self.writing.grid);
+        if let Some(file) = edit.spooled().filter(|_| is_news) {
+            for range in &writer.through {
+                file.note(&Line::Write(range.start(), range.length())).map_err(FsError::Spool)?;
+            }
         }
         drop(change);
         let mut wait = None;
@@ -302,7 +501,7 @@ impl FileSystem {
                 wait = Some(begins);
             }
         }
-        Ok((u32::try_from(count).unwrap_or(u32::MAX), wait))
+        Ok(wait)
     }
 
     /// Makes a file `size` bytes long; to be called with the change announced.
@@ -312,13 +511,17 @@ impl FileSystem {
         }
         let is_news = {
             let mut state = edit.state();
+            // A part that is cut through would have to be sent again.
+            if size > 0 && state.layout.is_away(ByteRange::at(size - 1, 2)) && size < state.layout.size() {
+                return Err(FsError::SentAway);
+            }
             let is_news = state.layout.size() != size;
             state.resize(size, self.writing.grid);
             is_news
         };
         if is_news {
             let file = edit.spool(&self.writing.spool).map_err(FsError::Spool)?;
-            file.cut(size).and_then(|()| file.note(&crate::spool::Line::Size(size))).map_err(FsError::Spool)?;
+            file.cut(size).and_then(|()| file.note(&Line::Size(size))).map_err(FsError::Spool)?;
             file.shrink_to(edit.state().layout.spooled());
         }
         Ok(())
@@ -351,6 +554,9 @@ impl FileSystem {
     fn zero_now(&self, edit: &Arc<Edit>, range: ByteRange) -> Result<(), FsError> {
         if range.is_empty() {
             return Ok(());
+        }
+        if edit.state().layout.is_away(range) {
+            return Err(FsError::SentAway);
         }
         let file = edit.spool(&self.writing.spool).map_err(FsError::Spool)?;
         file.punch(range).map_err(FsError::Spool)?;
@@ -394,7 +600,11 @@ impl FileSystem {
         let (pieces, base) = edit.state().pieces(ByteRange::at(offset, size.into()));
         let ready = match (&pieces[..], &base) {
             ([], _) => Some(Ok(Slices::default())),
-            (&[(range, Source::Spool)], _) => edit.spooled().map(|file| file.read(range).map(Slices::from)),
+            (&[(range, Source::Spool)], _) => {
+                let read = edit.spooled().map(|file| file.read(range).map(Slices::from));
+                // Given up while it was read: looked for anew, below.
+                read.filter(|_| edit.state().layout.is_local(range))
+            }
             (&[(range, Source::Base)], Some(base)) => self.cache.try_read(base, range).map(Ok),
             _ => None,
         };
@@ -417,6 +627,8 @@ impl FileSystem {
             let range = ByteRange::at(offset, size.into()).clamp_to(layout.size());
             let from = Gathering { edit, layout: &layout, base: base.as_ref() };
             match self.gather(&from, range).await {
+                // Given up while it was read.
+                Ok(_) if edit.state().layout.is_away(range) => return Err(FsError::SentAway),
                 // Not stale for us if we stored it ourselves meanwhile.
                 Err(FsError::Stale(key)) => {
                     let now = edit.state().base.as_ref().map(|base| base.id.clone());

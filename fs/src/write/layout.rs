@@ -15,6 +15,8 @@ pub(crate) enum Source {
     Spool,
     /// The stored object, at the same offset.
     Base,
+    /// Only at the store, as parts that nobody can read before the object is made of them.
+    Away,
 }
 
 /// What a changed file is made of.
@@ -25,8 +27,10 @@ pub(crate) struct Layout {
     base_end: u64,
     /// Bytes the spool has.
     local: RangeSet,
-    /// Those of them that the base does not have.
+    /// Bytes that the base does not have.
     dirty: RangeSet,
+    /// Those of them that the spool does not have any more.
+    away: RangeSet,
 }
 
 impl Layout {
@@ -64,6 +68,7 @@ impl Layout {
         let range = ByteRange::new(start, range.end());
         self.local.insert(range);
         self.dirty.insert(range);
+        self.away.remove(range);
         self.size = self.size.max(range.end());
     }
 
@@ -76,6 +81,7 @@ impl Layout {
             self.base_end = self.base_end.min(size);
             self.local.cut(size);
             self.dirty.cut(size);
+            self.away.cut(size);
         }
     }
 
@@ -88,6 +94,30 @@ impl Layout {
     pub(crate) fn stored(&mut self) {
         self.base_end = self.size;
         self.dirty = RangeSet::default();
+        self.away = RangeSet::default();
+    }
+
+    /// Notes that the spool gave up the bytes of `range`, which were sent.
+    pub(crate) fn give_away(&mut self, range: ByteRange) {
+        self.local.remove(range);
+        self.dirty.insert(range);
+        self.away.insert(range);
+        self.size = self.size.max(range.end());
+    }
+
+    /// Whether the spool has every byte of `range`.
+    pub(crate) fn is_local(&self, range: ByteRange) -> bool {
+        self.local.contains(range)
+    }
+
+    /// Whether a byte of `range` is only at the store, where nobody can read it yet.
+    pub(crate) fn is_away(&self, range: ByteRange) -> bool {
+        self.away.touches(range)
+    }
+
+    /// Whether any byte is.
+    pub(crate) fn has_away(&self) -> bool {
+        !self.away.is_empty()
     }
 
     /// Whether the base has every byte of `range`.
@@ -101,16 +131,27 @@ impl Layout {
         let mut pieces = SmallVec::new();
         let mut at = range.start();
         for run in self.local.within(range) {
-            if run.start() > at {
-                pieces.push((ByteRange::new(at, run.start()), Source::Base));
-            }
+            self.elsewhere(ByteRange::new(at, run.start()), &mut pieces);
             pieces.push((run, Source::Spool));
             at = run.end();
         }
-        if at < range.end() {
-            pieces.push((ByteRange::new(at, range.end()), Source::Base));
-        }
+        self.elsewhere(ByteRange::new(at, range.end().max(at)), &mut pieces);
         pieces
+    }
+
+    /// The bytes of `gap`, which the spool does not have.
+    fn elsewhere(&self, gap: ByteRange, pieces: &mut SmallVec<[(ByteRange, Source); 4]>) {
+        let mut at = gap.start();
+        for run in self.away.within(gap) {
+            if at < run.start() {
+                pieces.push((ByteRange::new(at, run.start()), Source::Base));
+            }
+            pieces.push((run, Source::Away));
+            at = run.end();
+        }
+        if at < gap.end() {
+            pieces.push((ByteRange::new(at, gap.end()), Source::Base));
+        }
     }
 }
 
@@ -124,6 +165,7 @@ mod tests {
     enum Step {
         Write(u64, u64),
         Resize(u64),
+        Away(u64, u64),
         Stored,
     }
 
@@ -131,6 +173,7 @@ mod tests {
         prop_oneof![
             4 => (0u64..80, 0u64..20).prop_map(|(at, length)| Step::Write(at, length)),
             2 => (0u64..100).prop_map(Step::Resize),
+            1 => (0u64..80, 0u64..20).prop_map(|(at, length)| Step::Away(at, length)),
             1 => Just(Step::Stored),
         ]
     }
@@ -140,7 +183,7 @@ mod tests {
         fn every_byte_is_read_from_where_it_is(size in 0u64..60, steps in proptest::collection::vec(step(), 0..30)) {
             // A byte is the number of the step that wrote it; the base is stored anew at each `Stored`.
             let (mut layout, mut file) = (Layout::of_base(size), vec![100u8; size as usize]);
-            let (mut base, mut spool) = (file.clone(), Vec::new());
+            let (mut base, mut spool, mut parts) = (file.clone(), Vec::new(), vec![0; 200]);
             for (number, step) in (1u8..).zip(steps) {
                 match step {
                     Step::Write(at, length) => {
@@ -158,6 +201,17 @@ mod tests {
                         spool.truncate(size as usize);
                         layout.resize(size);
                     }
+                    Step::Away(at, length) => {
+                        let range = ByteRange::at(at, length);
+                        if length > 0 && layout.is_local(range) && layout.dirty().contains(range) {
+                            layout.give_away(range);
+                            // Zeros that a longer size made are not in it.
+                            spool.resize(spool.len().max((at + length) as usize), 0);
+                            spool[at as usize..(at + length) as usize].fill(255);
+                            parts[at as usize..(at + length) as usize]
+                                .copy_from_slice(&file[at as usize..(at + length) as usize]);
+                        }
+                    }
                     Step::Stored => {
                         base.clone_from(&file);
                         layout.stored();
@@ -170,6 +224,10 @@ mod tests {
                 prop_assert_eq!(run.start(), read.len() as u64);
                 let from = match source {
                     Source::Spool => &spool,
+                    Source::Away => {
+                        prop_assert!(layout.is_away(run) && !layout.is_base(run));
+                        &parts
+                    }
                     Source::Base => {
                         prop_assert!(run.end() <= layout.base_end);
                         prop_assert!(layout.is_base(run));

@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use rfuse_block::{ByteRange, ObjectId};
-use rfuse_store::{Get, Landing, PutOptions, StoreErrorKind, Urgency};
+use rfuse_store::{Get, Landing, PartTag, PutOptions, StoreErrorKind, UploadId, Urgency};
 
 use super::edit::Edit;
 use crate::posix::Posix;
@@ -78,6 +78,21 @@ impl FileSystem {
         let file = self.writing.spool.adopt(leftover).map_err(FsError::Spool)?;
         let edit = Edit::new(key.clone(), base, options, posix, leftover.modified, self.writing.grid);
         let edit = Edit::resumed(edit, leftover.layout.clone(), file);
+        self.take_up(&edit, leftover).await?;
         self.store(&edit).await
+    }
+
+    /// Goes on with the upload that holds what the spool gave up.
+    async fn take_up(&self, edit: &Arc<Edit>, leftover: &Leftover) -> Result<(), FsError> {
+        let Some(last) = leftover.sent.last() else { return Ok(()) };
+        for part in &leftover.sent {
+            let range = ByteRange::at(part.offset, part.length);
+            if part.upload != last.upload || self.writing.grid.part(part.index) != range {
+                return Err(FsError::Invalid("the parts that were sent are of another --part-size; recover with that"));
+            }
+            edit.state().resume_part(part.index, PartTag(part.tag.clone()));
+        }
+        *edit.upload.lock().await = Some((leftover.key.clone(), UploadId(last.upload.clone())));
+        Ok(())
     }
 }

@@ -14,6 +14,7 @@ use super::edit::User;
 use crate::child::{FileMeta, Marker, What};
 use crate::expiry::Moment;
 use crate::posix::Posix;
+use crate::spool::Line;
 use crate::{Answer, FileSystem, FsError, Inode, name};
 
 /// Objects of a directory that are copied or deleted at once.
@@ -148,6 +149,15 @@ impl FileSystem {
         if let Some(base) = &state.base {
             let id = ObjectId { key: key.clone(), version: version.clone() };
             state.base = Some(self.cache.pin(id, base.size));
+        }
+        let (head, whole) = (state.head(), ByteRange::new(0, state.layout.size()));
+        let dirty: Vec<ByteRange> = state.layout.dirty().within(whole).collect();
+        drop(state);
+        let Some(file) = user.edit().spooled() else { return };
+        let lines = dirty.into_iter().map(|range| Line::Write(range.start(), range.length()));
+        let noted = file.note_stored(head).and_then(|()| lines.into_iter().try_for_each(|line| file.note(&line)));
+        if let Err(error) = noted {
+            tracing::warn!(%error, "the journal of a file in the spool cannot be written");
         }
     }
 

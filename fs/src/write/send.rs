@@ -54,10 +54,18 @@ impl FileSystem {
         let (begun, begins) = oneshot::channel();
         self.runtime.spawn(async move {
             let range = fs.writing.grid.part(due.index);
-            let _room = fs.writing.budget.take(range.length()).await;
+            let shared = edit.spooled().and_then(|file| file.share(range));
+            // What is in memory has its room; it goes to disk beside, for who reads it and in case of a conflict.
+            let _room = match &shared {
+                Some(_) => {
+                    fs.flush(&edit);
+                    None
+                }
+                None => fs.writing.budget.take(range.length()).await,
+            };
             // Nobody waits when there was room at once.
             let _ = begun.send(());
-            let tag = fs.send(&edit, due.index, range).await;
+            let tag = fs.send(&edit, due.index, range, shared).await;
             if let Err(error) = &tag {
                 // The file is complete in the spool: whoever stores it sends the part again, or hears why not.
                 tracing::debug!(part = due.index, %error, "a part was not sent while its file was written");
@@ -67,13 +75,35 @@ impl FileSystem {
         begins
     }
 
-    async fn send(self: &Arc<Self>, edit: &Arc<Edit>, index: u64, range: ByteRange) -> Result<PartTag, FsError> {
+    /// Puts what is in memory on disk, in the background.
+    fn flush(&self, edit: &Arc<Edit>) {
+        let edit = Arc::clone(edit);
+        self.runtime.spawn_blocking(move || {
+            if let Some(file) = edit.spooled()
+                && let Err(error) = file.flush()
+            {
+                // The bytes stay in memory; whoever needs the disk for them hears it.
+                tracing::warn!(%error, path = %file.path().display(), "local disk does not take a part of a file");
+            }
+        });
+    }
+
+    async fn send(
+        self: &Arc<Self>,
+        edit: &Arc<Edit>,
+        index: u64,
+        range: ByteRange,
+        shared: Option<Bytes>,
+    ) -> Result<PartTag, FsError> {
         let (key, options) = {
             let state = edit.state();
             (state.key.clone(), self.options(&state))
         };
         let upload = self.upload_of(edit, &key, &options).await?;
-        let body = self.spooled(edit, range).await?;
+        let body = match shared {
+            Some(bytes) => bytes,
+            None => self.spooled(edit, range).await?,
+        };
         let number = u32::try_from(index + 1).unwrap_or(u32::MAX);
         let tag = self.store.put_part(&key, &upload, number, body).await;
         tag.map_err(|error| Arc::new(error).into())
@@ -119,6 +149,7 @@ impl FileSystem {
                     let slices = self.cache.read(base, piece).await?;
                     slices.iter().for_each(|slice| all.extend_from_slice(slice));
                 }
+                (Source::Away, _) => return Err(FsError::SentAway),
                 // A layout without a base has every byte in the spool.
                 (Source::Base, None) => return Err(FsError::Invalid("a file without a stored version")),
             }

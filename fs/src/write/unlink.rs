@@ -123,9 +123,7 @@ impl FileSystem {
                 let step = ByteRange::at(at, KEEP_STEP).clamp_to(range.end());
                 let bytes = self.gather(&from, step).await?;
                 let file = edit.spool(&self.writing.spool).map_err(FsError::Spool)?;
-                if file.write(at, &bytes).map_err(FsError::Spool)? < bytes.len() {
-                    return Err(FsError::Spool(rustix::io::Errno::NOSPC.into()));
-                }
+                file.insert(at, &bytes).map_err(FsError::Spool)?;
                 edit.state().layout.keep(step);
                 at = step.end();
             }

@@ -173,6 +173,8 @@ StatfsOut {
 });
 message!(/** ACCESS. */
     AccessIn { mask: u32, padding: u32 });
+message!(/** SETXATTR, followed by name and value. */
+    SetxattrIn { size: u32, flags: u32 });
 message!(/** GETXATTR, followed by the name, and LISTXATTR. */
     GetxattrIn { size: u32, padding: u32 });
 message!(/** The size an attribute or list needs. */
@@ -213,6 +215,7 @@ mod tests {
             (size_of::<FlushIn>(), 24),
             (size_of::<FsyncIn>(), 16),
             (size_of::<FallocateIn>(), 32),
+            (size_of::<SetxattrIn>(), 8),
             (size_of::<StatfsOut>(), 80),
             (size_of::<Dirent>(), 24),
             (size_of::<StoreOut>(), 24),

@@ -4,7 +4,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Opcode;
 use super::abi::{
-    CreateIn, FallocateIn, FlushIn, FsyncIn, LinkIn, MkdirIn, MknodIn, Rename2In, RenameIn, SetattrIn, WriteIn, fattr,
+    CreateIn, FallocateIn, FlushIn, FsyncIn, LinkIn, MkdirIn, MknodIn, Rename2In, RenameIn, SetattrIn, SetxattrIn,
+    WriteIn, fattr,
 };
 use super::request::{name, take};
 
@@ -64,9 +65,14 @@ pub enum Change<'a> {
         length: u64,
         mode: u32,
     },
-    /// Of a name and value that nothing is made of here.
-    Setxattr,
-    Removexattr,
+    Setxattr {
+        name: &'a [u8],
+        value: &'a [u8],
+        flags: u32,
+    },
+    Removexattr {
+        name: &'a [u8],
+    },
 }
 
 /// What SETATTR sets.
@@ -129,8 +135,15 @@ impl<'a> Change<'a> {
                 let FallocateIn { fh: handle, offset, length, mode, .. } = take(body)?;
                 Self::Fallocate { handle, offset, length, mode }
             }
-            Opcode::Setxattr => Self::Setxattr,
-            Opcode::Removexattr => Self::Removexattr,
+            Opcode::Setxattr => {
+                // Without FUSE_SETXATTR_EXT, which is not asked for, the structure ends here.
+                let SetxattrIn { size, flags } = take(body)?;
+                let rest = body.get(size_of::<SetxattrIn>()..)?;
+                let name = name(rest)?;
+                let value = rest.get(name.len() + 1..)?.get(..size as usize)?;
+                Self::Setxattr { name, value, flags }
+            }
+            Opcode::Removexattr => Self::Removexattr { name: name(body)? },
             _ => return None,
         })
     }
@@ -187,6 +200,15 @@ mod tests {
         let body = [head.as_bytes(), b"abc"].concat();
         assert_eq!(Change::parse(Opcode::Write, &body), Some(Change::Write { handle: 7, offset: 5, bytes: b"abc" }));
         assert_eq!(Change::parse(Opcode::Write, &body[..body.len() - 1]), None);
+    }
+
+    #[test]
+    fn an_attribute_has_a_name_and_a_value_that_may_hold_anything() {
+        let head = SetxattrIn { size: 3, flags: 1 };
+        let body = [head.as_bytes(), b"user.a\0x\0y"].concat();
+        let expected = Change::Setxattr { name: b"user.a", value: b"x\0y", flags: 1 };
+        assert_eq!(Change::parse(Opcode::Setxattr, &body), Some(expected));
+        assert_eq!(Change::parse(Opcode::Setxattr, &body[..body.len() - 1]), None);
     }
 
     #[test]

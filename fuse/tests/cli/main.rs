@@ -1,6 +1,8 @@
 //! The real binary, as a shell would call it.
 
 #[cfg(test)]
+mod killed;
+#[cfg(test)]
 mod mount_points;
 #[cfg(test)]
 mod mounting;

@@ -40,6 +40,7 @@ pub(crate) struct Setup {
     /// Read-only mounts have no spool.
     pub(crate) writable: bool,
     pub(crate) part_size: u64,
+    pub(crate) spool_max: u64,
 }
 
 impl Setup {
@@ -59,6 +60,7 @@ impl Default for Setup {
             negative_ttl: FsConfig::default().negative_ttl,
             writable: false,
             part_size: 8 << 20,
+            spool_max: 1 << 30,
         }
     }
 }
@@ -110,6 +112,7 @@ impl Mounted {
             dir_mode,
             spool: Some(spool.path().join("spool")),
             part_size: setup.part_size,
+            spool_max: setup.spool_max,
             upload_memory: 8 * setup.part_size,
             ..FsConfig::default()
         };
@@ -125,6 +128,7 @@ impl Mounted {
         };
         let (device, mount) = mount(dir.path(), &options).unwrap();
         let session = Session::start(device, &adapter, &SessionConfig::default()).unwrap();
+        adapter.agree(&session.agreement());
         let prefill = Prefill::start(session.notifier(), adapter.tracing()).unwrap();
         files.fill_pages(Arc::clone(&prefill) as Arc<dyn PageCache>);
         let counters = session.counters();

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use rfuse_store::testing::{Asked, Watch, Watched};
-use rfuse_store::{MemoryStore, Operation, StoreError};
+use rfuse_store::{MemoryStore, Operation, StoreError, StoreErrorKind};
 use tokio::sync::watch;
 
 /// The gate.
@@ -17,6 +17,7 @@ pub(crate) struct Gate {
     gets: AtomicUsize,
     bytes: AtomicU64,
     asked: Mutex<HashMap<Operation, usize>>,
+    refused: Mutex<Option<(Operation, StoreErrorKind)>>,
 }
 
 /// A memory store behind the gate.
@@ -30,6 +31,7 @@ impl Gate {
             gets: AtomicUsize::new(0),
             bytes: AtomicU64::new(0),
             asked: Mutex::default(),
+            refused: Mutex::default(),
         };
         Watched::new(inner, gate)
     }
@@ -55,6 +57,11 @@ impl Gate {
     /// Requests of a kind other than GET so far.
     pub(crate) fn asked(&self, operation: Operation) -> usize {
         self.asked.lock().unwrap().get(&operation).copied().unwrap_or(0)
+    }
+
+    /// Refuses every request of a kind from now on, or none.
+    pub(crate) fn refuse(&self, what: Option<(Operation, StoreErrorKind)>) {
+        *self.refused.lock().unwrap() = what;
     }
 
     /// Bytes asked for so far.
@@ -90,6 +97,11 @@ impl Watch for Gate {
         }
         if let Asked::Other(operation) = asked {
             *self.asked.lock().unwrap().entry(operation).or_default() += 1;
+            if let Some((refused, kind)) = *self.refused.lock().unwrap()
+                && refused == operation
+            {
+                return Err(StoreError::new(kind, operation, "the test says no"));
+            }
         }
         Ok(())
     }

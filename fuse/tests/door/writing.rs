@@ -9,8 +9,8 @@ use std::process::Command;
 
 use futures_util::FutureExt;
 use rfuse_block::{ByteRange, ObjectKey};
-use rfuse_store::{Get, Landing, MemoryStore, Operation, Store, Urgency};
-use rustix::fs::RenameFlags;
+use rfuse_store::{Get, Landing, MemoryStore, Operation, Store, StoreErrorKind, Urgency};
+use rustix::fs::{RenameFlags, XattrFlags};
 use rustix::io::Errno;
 
 use crate::fixture::{Mounted, Setup, until};
@@ -199,11 +199,126 @@ fn what_cannot_be_has_its_own_error() {
     let rename = |flags| rustix::fs::renameat_with(rustix::fs::CWD, &a, rustix::fs::CWD, &b, flags);
     assert_eq!(rename(RenameFlags::EXCHANGE), Err(Errno::INVAL));
     assert_eq!(rename(RenameFlags::NOREPLACE), Err(Errno::EXIST));
-    let set = rustix::fs::setxattr(&a, "user.a", b"b", rustix::fs::XattrFlags::empty());
+    let set = rustix::fs::setxattr(&a, "user.rfuse.etag", b"b", XattrFlags::empty());
     assert_eq!(set, Err(Errno::OPNOTSUPP));
     assert_eq!(File::create_new(&a).map(drop).map_err(|error| error.kind()), Err(std::io::ErrorKind::AlreadyExists));
     rename(RenameFlags::empty()).unwrap();
     assert_eq!((fs::read(&b).unwrap(), a.exists()), (b"x".to_vec(), false));
+}
+
+/// The value of an extended attribute.
+fn attribute(path: &Path, name: &str) -> Result<Vec<u8>, Errno> {
+    let mut value = [0; 4096];
+    let length = rustix::fs::getxattr(path, name, &mut value)?;
+    Ok(value[..length].to_vec())
+}
+
+#[test]
+fn attributes_that_users_set_are_kept_with_the_object() {
+    let memory = MemoryStore::new();
+    memory.put_now("a", "x");
+    let Some(mounted) = Mounted::new(memory, &Setup::writable()) else { return };
+    let a = mounted.path("a");
+    let set = |name, value, flags| rustix::fs::setxattr(&a, name, value, flags);
+    assert_eq!(attribute(&a, "user.colour"), Err(Errno::NODATA));
+    set("user.colour", b"blue\0green", XattrFlags::CREATE).unwrap();
+    assert_eq!(set("user.colour", b"red", XattrFlags::CREATE), Err(Errno::EXIST));
+    assert_eq!(set("user.size", b"1", XattrFlags::REPLACE), Err(Errno::NODATA));
+    assert_eq!(set("user.large", &[7; 3000], XattrFlags::empty()), Err(Errno::NOSPC));
+    assert_eq!(attribute(&a, "user.colour").unwrap(), b"blue\0green");
+    let meta = mounted.memory.head(&ObjectKey::from("a")).now_or_never().unwrap().unwrap();
+    assert!(meta.metadata["xattr"].starts_with("%7B%22user%2Ecolour%22"), "{:?}", meta.metadata);
+    assert_eq!(stored(&mounted.memory, "a").unwrap(), b"x");
+    // With a file that is being written they are stored when it is.
+    let mut file = OpenOptions::new().append(true).open(&a).unwrap();
+    file.write_all(b"y").unwrap();
+    rustix::fs::fsetxattr(&file, "user.new", b"1", XattrFlags::empty()).unwrap();
+    assert_eq!(attribute(&a, "user.new").unwrap(), b"1");
+    drop(file);
+    let mut names = [0; 4096];
+    let length = rustix::fs::listxattr(&a, &mut names).unwrap();
+    let names = String::from_utf8(names[..length].to_vec()).unwrap();
+    assert!(names.contains("user.colour\0") && names.contains("user.new\0"), "{names:?}");
+    rustix::fs::removexattr(&a, "user.colour").unwrap();
+    assert_eq!(rustix::fs::removexattr(&a, "user.colour"), Err(Errno::NODATA));
+    assert_eq!(
+        (attribute(&a, "user.colour"), stored(&mounted.memory, "a").unwrap()),
+        (Err(Errno::NODATA), b"xy".to_vec())
+    );
+    fs::rename(&a, mounted.path("b")).unwrap();
+    assert_eq!(attribute(&mounted.path("b"), "user.new").unwrap(), b"1");
+}
+
+#[test]
+fn what_the_store_refuses_is_heard_kept_and_stored_when_it_no_longer_does() {
+    let refusals = [(StoreErrorKind::Full, Errno::NOSPC), (StoreErrorKind::Denied, Errno::ACCESS)];
+    for (kind, heard) in refusals {
+        for (operation, parts) in [(Operation::Upload, 10), (Operation::Put, 1)] {
+            let Some(mounted) = Mounted::new(MemoryStore::new(), &Setup::writable()) else { return };
+            let bytes = random(parts * PART - 5, 8);
+            let mut file = File::create_new(mounted.path("a")).unwrap();
+            file.write_all(&bytes[..bytes.len() / 2]).unwrap();
+            mounted.gate.refuse(Some((operation, kind)));
+            file.write_all(&bytes[bytes.len() / 2..]).unwrap();
+            assert_eq!(errno(file.sync_all()), Some(heard), "{operation:?}");
+            assert_eq!(stored(&mounted.memory, "a"), None);
+            let kept = spooled(&mounted);
+            assert!(fs::read(&kept[0]).unwrap() == bytes, "the spool has every byte");
+            mounted.gate.refuse(None);
+            file.sync_all().unwrap();
+            assert!(stored(&mounted.memory, "a").unwrap() == bytes);
+        }
+    }
+}
+
+#[test]
+fn a_file_that_was_closed_in_vain_stays_in_the_spool() {
+    let Some(mounted) = Mounted::new(MemoryStore::new(), &Setup::writable()) else { return };
+    let bytes = random(5 * PART, 4);
+    mounted.gate.refuse(Some((Operation::Upload, StoreErrorKind::Denied)));
+    let mut file = File::create_new(mounted.path("a")).unwrap();
+    file.write_all(&bytes).unwrap();
+    drop(file);
+    until("the file is given up", || !mounted.path("a").exists());
+    assert!(fs::read(&spooled(&mounted)[0]).unwrap() == bytes);
+}
+
+#[test]
+fn a_file_larger_than_the_spool_is_stored_and_cannot_be_read_back_before() {
+    let setup = Setup { spool_max: 6 * PART as u64, ..Setup::writable() };
+    let Some(mounted) = Mounted::new(MemoryStore::new(), &setup) else { return };
+    let bytes = random(40 * PART + 3, 6);
+    let mut file = OpenOptions::new().read(true).write(true).create_new(true).open(mounted.path("a")).unwrap();
+    for piece in bytes.chunks(50_000) {
+        file.write_all(piece).unwrap();
+    }
+    let mut header = [0; 16];
+    file.read_exact_at(&mut header, 0).unwrap();
+    assert_eq!(header, bytes[..16], "the first part stays, for who fills in a header");
+    file.write_all_at(&header, 0).unwrap();
+    // Around the page cache, which still has it.
+    let direct = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::DIRECT;
+    let reader = rustix::fs::open(mounted.path("a"), direct, rustix::fs::Mode::empty()).unwrap();
+    let mut page = [0; 4096];
+    assert_eq!(rustix::io::pread(&reader, &mut page, 2 * PART as u64), Err(Errno::OPNOTSUPP));
+    assert_eq!(errno(file.write_all_at(b"no", 2 * PART as u64)), Some(Errno::OPNOTSUPP));
+    file.sync_all().unwrap();
+    assert!(stored(&mounted.memory, "a").unwrap() == bytes);
+    assert_eq!(rustix::io::pread(&reader, &mut page, 2 * PART as u64), Ok(4096));
+    assert_eq!(page, bytes[2 * PART..2 * PART + 4096], "from the store, once it is there");
+    drop(file);
+    assert!(fs::read(mounted.path("a")).unwrap() == bytes);
+}
+
+#[test]
+fn a_full_spool_is_heard_by_who_writes_out_of_order() {
+    let setup = Setup { spool_max: 4 * PART as u64, ..Setup::writable() };
+    let Some(mounted) = Mounted::new(MemoryStore::new(), &setup) else { return };
+    let file = File::create_new(mounted.path("a")).unwrap();
+    let told: Vec<_> =
+        (0..6).map(|part| errno(file.write_all_at(&[1; PART], ((2 * part + 1) * PART) as u64))).collect();
+    assert!(told.contains(&Some(Errno::NOSPC)), "{told:?}");
+    drop(file);
 }
 
 #[test]
