@@ -55,6 +55,9 @@ pub(crate) struct NodeState {
     pub(crate) learnt: Moment,
     /// The version that was opened last: the one whose pages the kernel may have kept.
     opened: Option<Version>,
+    /// The kernel was told to drop the pages of the version before, and nobody knows yet whether it has: who opens
+    /// meanwhile must not be told that they are his.
+    is_dropping: bool,
     /// How often that version is open.
     open_files: u64,
     /// What is done ahead of those who read it.
@@ -76,6 +79,8 @@ pub(crate) enum Opening {
     First,
     /// They are of this version.
     Same,
+    /// They are of this version, but for those of another that the kernel may not have dropped yet: all must go.
+    Dropping,
     /// They are of another that nobody has open any more: they must go.
     Other,
     /// They are of another that is still open: this inode cannot have both, and has retired.
@@ -148,16 +153,28 @@ impl Node {
                 state.is_retired = true;
                 return (Opening::Taken, follower());
             }
-            Some(before) if before != version => Opening::Other,
+            Some(before) if before != version => {
+                state.is_dropping = true;
+                Opening::Other
+            }
+            Some(_) if state.is_dropping => Opening::Dropping,
             Some(_) => Opening::Same,
             None => Opening::First,
         };
-        let shared = if opening == Opening::Same { state.follower.upgrade() } else { None };
+        let shared = if matches!(opening, Opening::Same | Opening::Dropping) { state.follower.upgrade() } else { None };
         let follower = shared.unwrap_or_else(follower);
         state.follower = Arc::downgrade(&follower);
         state.opened = Some(version.clone());
         state.open_files += 1;
         (opening, follower)
+    }
+
+    /// A read came through a descriptor of `version` whose opening told the kernel to drop what it had: so it has.
+    pub(crate) fn has_dropped(&self, version: &Version) {
+        let mut state = self.state();
+        if state.opened.as_ref() == Some(version) {
+            state.is_dropping = false;
+        }
     }
 
     /// Notes that what was opened is closed.
@@ -465,8 +482,13 @@ mod tests {
         let node = inodes.refer(&key, false);
         node.open(&Version::new("1"), follower);
         node.close();
-        assert_eq!(node.open(&Version::new("2"), follower).0, Opening::Other);
-        assert_eq!(node.open(&Version::new("2"), follower).0, Opening::Same);
+        let two = Version::new("2");
+        assert_eq!(node.open(&two, follower).0, Opening::Other);
+        assert_eq!(node.open(&two, follower).0, Opening::Dropping, "the kernel may have the old ones still");
+        node.has_dropped(&Version::new("1"));
+        assert_eq!(node.open(&two, follower).0, Opening::Dropping);
+        node.has_dropped(&two);
+        assert_eq!(node.open(&two, follower).0, Opening::Same);
         assert_eq!(inodes.refer(&key, false).inode, node.inode);
     }
 

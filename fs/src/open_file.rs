@@ -33,6 +33,8 @@ pub(crate) struct OpenFile {
     via: Via,
     follower: Arc<Follower>,
     hinted: Option<Arc<Hinted>>,
+    /// Opening it told the kernel to drop the pages it had, and no read has shown yet that it has.
+    drops_pages: AtomicBool,
     is_stale: AtomicBool,
     /// Where the misses that began at offset 0 and followed on each other have come to; small files only.
     run_end: AtomicU64,
@@ -100,7 +102,7 @@ impl FileSystem {
         let keep_cache = match opening {
             Opening::Same => true,
             Opening::First => !self.has_strange_pages.load(Ordering::Relaxed),
-            Opening::Other => false,
+            Opening::Other | Opening::Dropping => false,
             // The kernel looks the name up again and opens what it stands for then.
             Opening::Taken => return Err(FsError::Stale(node.key())),
         };
@@ -115,6 +117,7 @@ impl FileSystem {
             via,
             follower,
             hinted,
+            drops_pages: AtomicBool::new(!keep_cache),
             is_stale: AtomicBool::new(false),
             run_end: AtomicU64::new(0),
         };
@@ -134,6 +137,9 @@ impl FileSystem {
             }
             if file.is_stale() {
                 return Answer::Ready(Err(FsError::Stale(file.node.key())));
+            }
+            if file.drops_pages.load(Ordering::Relaxed) && file.drops_pages.swap(false, Ordering::Relaxed) {
+                file.node.has_dropped(&file.meta.version);
             }
             let range = ByteRange::at(offset, size.into()).clamp_to(file.object.size);
             if range.is_empty() {
@@ -266,6 +272,7 @@ impl OpenFile {
             via: Via::Direct,
             follower: Follower::new(0, &fs.config.prefetch, &fs.streams),
             hinted: None,
+            drops_pages: AtomicBool::new(false),
             is_stale: AtomicBool::new(false),
             run_end: AtomicU64::new(0),
         }

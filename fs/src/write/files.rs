@@ -256,7 +256,7 @@ impl FileSystem {
         let keep_cache = match opening {
             Opening::Same => true,
             Opening::First => !self.has_strange_pages.load(Ordering::Relaxed),
-            Opening::Other => false,
+            Opening::Other | Opening::Dropping => false,
             Opening::Taken => return Err(FsError::Stale(key)),
         };
         // The handle that will be made counts for itself.
