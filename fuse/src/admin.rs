@@ -4,7 +4,7 @@
 //! its owner can enter.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -27,15 +27,15 @@ const QUESTION_TIME: Duration = Duration::from_secs(30);
 /// What readers ask for comes first, so bringing a piece of a file may take long.
 const WARM_TIME: Duration = Duration::from_secs(300);
 
-/// Answers on `socket` until the process ends.
-pub(crate) async fn listen(socket: PathBuf, parts: Parts, end: Arc<Notify>) {
-    let listener = match bind(&socket) {
-        Ok(listener) => listener,
-        Err(error) => {
-            tracing::warn!(%error, "no control socket; `rfuse stats` will not reach this mount");
-            return;
-        }
-    };
+/// The control socket, from when on questions wait for their answers; none where it cannot be made. To be called inside
+/// the runtime, before anybody is told of the mount.
+pub(crate) fn open(socket: &Path) -> Option<UnixListener> {
+    let bound = bind(socket);
+    bound.inspect_err(|error| tracing::warn!(%error, "no control socket; `rfuse stats` will not reach this mount")).ok()
+}
+
+/// Answers until the process ends.
+pub(crate) async fn listen(listener: UnixListener, parts: Parts, end: Arc<Notify>) {
     let places = Arc::new(Semaphore::new(CLIENTS_MAX));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };

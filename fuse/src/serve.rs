@@ -39,9 +39,11 @@ pub(crate) fn serve(config: MountConfig, dir: &Path, ready: impl FnOnce()) -> Re
     let url = assembled.parts.config.store.location.to_string();
     tracing::info!(url, dir = %target.display(), "mounted");
     let files = register(&assembled.parts, log);
-    if let Some(files) = &files {
-        runtime.spawn(admin::listen(files.socket.clone(), assembled.parts.clone(), end));
+    let inside = runtime.enter();
+    if let Some(listener) = files.as_ref().and_then(|files| admin::open(&files.socket)) {
+        runtime.spawn(admin::listen(listener, assembled.parts.clone(), end));
     }
+    drop(inside);
     ready();
     assembled.session.wait();
     if let Some(files) = files {

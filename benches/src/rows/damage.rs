@@ -56,7 +56,7 @@ pub(super) fn measure(lab: &Lab) -> anyhow::Result<Vec<Row>> {
         .and("no read fails", failed == 0)
         .and("some are noticed", noticed > 0)
         .measured(format!(
-            "{reads} reads of 4 KiB, {hits} from the folder; {wrong} wrong, {failed} failed; {noticed} damages noticed"
+            "{reads} reads of 4 KiB, {hits} blocks from the folder, those fetched ahead too; {wrong} wrong, {failed} failed; {noticed} damaged blocks met"
         )),
     ])
 }
