@@ -398,6 +398,24 @@ impl Play {
     }
 }
 
+#[tokio::test]
+async fn a_reader_that_closes_right_after_the_writer_ends_nothing_that_is_still_to_be_stored() {
+    let mut play = Play::new();
+    play.open_one("a", true, false).await;
+    play.open_one("a", false, false).await;
+    play.write(0, 0, 10).await;
+    let file = play.open[0].2;
+    // Neither waits: the writer's file is stored in the background, and the reader finds nobody else using it.
+    for (handle, ..) in std::mem::take(&mut play.open) {
+        play.fs.release(handle);
+    }
+    while play.fs.snapshot().edits > 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+    assert_eq!(play.stored("a").await.as_ref(), Some(&play.files[file]));
+    play.finish().await;
+}
+
 /// Copies a spool as a killed process leaves it: everything but the lock that it held.
 #[expect(clippy::unwrap_used, reason = "part of the test")]
 fn left_by_a_killed_process(spool: &std::path::Path) -> tempfile::TempDir {

@@ -15,6 +15,7 @@ mod e2e;
 mod image;
 mod kernels;
 mod mount;
+mod promises;
 mod servers;
 mod shell;
 mod tally;

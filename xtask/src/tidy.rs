@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+use crate::promises;
 use crate::shell::{root, step};
 
 /// Who may import whom; `xtask` stands beside the house and may use what it tests with.
@@ -42,13 +43,14 @@ const ASSEMBLY: &str = "fuse/src/assemble.rs";
 
 /// Checks every rule and reports all that is broken.
 pub(crate) fn run() -> Result<()> {
-    step("house rules", "arrows between rooms, file heads, dead files, unsafe code");
+    step("house rules", "arrows between rooms, file heads, dead files, unsafe code, promises with their tests");
     let mut broken = Vec::new();
     for (room, allowed) in ARROWS {
         let manifest = std::fs::read_to_string(root().join(room).join("Cargo.toml")).context(room)?;
         broken.extend(forbidden_arrows(room, allowed, &manifest));
         broken.extend(room_rules(room)?);
     }
+    broken.extend(promises_without_tests()?);
     if broken.is_empty() {
         return Ok(());
     }
@@ -74,6 +76,23 @@ fn room_rules(room: &str) -> Result<Vec<String>> {
     }
     broken.extend(dead_files(&root().join(room).join("src"), &files)?);
     Ok(broken)
+}
+
+/// Rows of the document of promises that no test shows.
+fn promises_without_tests() -> Result<Vec<String>> {
+    let mut tests = BTreeSet::new();
+    for (room, _) in ARROWS {
+        for (path, text) in sources(&root().join(room))? {
+            tests.extend(promises::functions(&text));
+            let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+            if path.starts_with(root().join("xtask/src/conformance")) {
+                tests.insert(format!("suite:{stem}"));
+            }
+        }
+    }
+    let document = std::fs::read_to_string(root().join("docs/semantics.md")).context("docs/semantics.md")?;
+    let list = std::fs::read_to_string(root().join("xtask/promises.txt")).context("xtask/promises.txt")?;
+    Ok(promises::check(&document, &list, &tests))
 }
 
 fn file_rules(name: &str, text: &str) -> Vec<String> {

@@ -131,8 +131,7 @@ impl FileSystem {
                 other => other,
             };
             let attr = fs.edit_attr(inode, &edit);
-            drop(user);
-            fs.settle_edit(edit, false);
+            fs.settle_edit(user, false);
             stored.map(|()| (attr, Duration::ZERO))
         }))
     }

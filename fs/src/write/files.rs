@@ -669,20 +669,25 @@ impl FileSystem {
             let mut ahead = crate::lock(&self.ahead);
             *ahead = ahead.and(&past);
         }
+        // Joined before the handle is given up, so that nobody else who is done ends the change in between.
+        let user = file.node().edit.get().map(|edit| edit.join());
         file.node().drop_handle();
-        let Some(edit) = file.node().edit.get() else { return };
         let is_writer = file.writes().is_some();
         drop(file);
-        self.settle_edit(edit, is_writer);
+        if let Some(user) = user {
+            self.settle_edit(user, is_writer);
+        }
     }
 
     /// Stores a file that its last writer left, if need be, and ends its change when nobody uses it.
-    pub(crate) fn settle_edit(self: &Arc<Self>, edit: Arc<Edit>, may_store: bool) {
+    pub(crate) fn settle_edit(self: &Arc<Self>, user: User, may_store: bool) {
+        let edit = Arc::clone(user.edit());
         let needs_store = {
             let state = edit.state();
             state.needs_store() && !state.is_lost
         };
         if !needs_store || !may_store {
+            drop(user);
             self.finish(&edit);
             return;
         }
@@ -690,6 +695,7 @@ impl FileSystem {
         self.runtime.spawn(async move {
             // Its error is logged where it is met; nobody waits for it any more.
             let _ = fs.store(&edit).await;
+            drop(user);
             fs.finish(&edit);
         });
     }

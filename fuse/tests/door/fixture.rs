@@ -41,6 +41,8 @@ pub(crate) struct Setup {
     pub(crate) writable: bool,
     pub(crate) part_size: u64,
     pub(crate) spool_max: u64,
+    /// What else is set.
+    pub(crate) tune: fn(&mut FsConfig),
 }
 
 impl Setup {
@@ -61,6 +63,7 @@ impl Default for Setup {
             writable: false,
             part_size: 8 << 20,
             spool_max: 1 << 30,
+            tune: |_| {},
         }
     }
 }
@@ -103,7 +106,7 @@ impl Mounted {
         let cache = BlockCache::new(Arc::clone(&store), &CacheConfig::default());
         let spool = tempfile::tempdir().unwrap();
         let (file_mode, dir_mode) = if setup.writable { (0o644, 0o755) } else { (0o444, 0o555) };
-        let config = FsConfig {
+        let mut config = FsConfig {
             metadata_ttl: setup.metadata_ttl,
             negative_ttl: setup.negative_ttl,
             read_only: !setup.writable,
@@ -116,6 +119,7 @@ impl Mounted {
             upload_memory: 8 * setup.part_size,
             ..FsConfig::default()
         };
+        (setup.tune)(&mut config);
         let files = FileSystem::new(store, cache, &config, runtime.handle().clone());
         let config = AdapterConfig { deadline: setup.deadline, direct_io: setup.direct_io, has_disk: false };
         let adapter = Adapter::new(Arc::clone(&files), &config, runtime.handle().clone());

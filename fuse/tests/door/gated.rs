@@ -18,6 +18,8 @@ pub(crate) struct Gate {
     bytes: AtomicU64,
     asked: Mutex<HashMap<Operation, usize>>,
     refused: Mutex<Option<(Operation, StoreErrorKind)>>,
+    /// A kind of request, and how many of it still succeed.
+    failing: Mutex<Option<(Operation, usize)>>,
 }
 
 /// A memory store behind the gate.
@@ -32,6 +34,7 @@ impl Gate {
             bytes: AtomicU64::new(0),
             asked: Mutex::default(),
             refused: Mutex::default(),
+            failing: Mutex::default(),
         };
         Watched::new(inner, gate)
     }
@@ -42,6 +45,16 @@ impl Gate {
 
     pub(crate) fn open(&self) {
         self.shut.send_replace(false);
+    }
+
+    /// All requests of a kind but the next `count` fail.
+    pub(crate) fn fail_after(&self, operation: Operation, count: usize) {
+        *self.failing.lock().unwrap() = Some((operation, count));
+    }
+
+    /// Nothing fails any more.
+    pub(crate) fn fail_no_more(&self) {
+        *self.failing.lock().unwrap() = None;
     }
 
     /// Reads that wait now.
@@ -101,6 +114,14 @@ impl Watch for Gate {
                 && refused == operation
             {
                 return Err(StoreError::new(kind, operation, "the test says no"));
+            }
+            if let Some((failing, left)) = self.failing.lock().unwrap().as_mut()
+                && *failing == operation
+            {
+                let Some(fewer) = left.checked_sub(1) else {
+                    return Err(StoreError::new(StoreErrorKind::Unavailable, operation, "as the test wants it"));
+                };
+                *left = fewer;
             }
         }
         Ok(())

@@ -13,6 +13,8 @@ mod mounting;
 #[cfg(test)]
 mod pages;
 #[cfg(test)]
+mod promises;
+#[cfg(test)]
 mod reading;
 #[cfg(test)]
 mod refusing;

@@ -26,7 +26,7 @@ pub(super) fn run(stage: &mut Stage<'_>) -> Result<Vec<Case>> {
     let tree = local.join("tree");
     make_tree(&tree, if stage.quick { SHORT } else { WHOLE })?;
     // Bytes and names alone, which every store has.
-    let plain = tree.join("deep");
+    let plain = tree.join("plain");
     let mut cases = vec![
         Case::of("cp-r", copy("cp", &["-r"], &plain, &mounted.join("plain"))),
         Case::of("rsync-r", copy("rsync", &["-r"], &slashed(&plain), &mounted.join("rsync-plain"))),
@@ -55,16 +55,16 @@ pub(super) fn run(stage: &mut Stage<'_>) -> Result<Vec<Case>> {
 }
 
 fn make_tree(tree: &Path, count: u32) -> Result<()> {
-    for folder in ["deep/er/still", "deep/wide", "empty", "with space", "ünïcode"] {
+    for folder in ["deep/er/still", "plain/wide", "empty", "with space", "ünïcode"] {
         std::fs::create_dir_all(tree.join(folder))?;
     }
     for number in 0..count {
         let bytes = vec![number.to_le_bytes()[0]; (number * 37 % 5000) as usize];
-        std::fs::write(tree.join(format!("deep/wide/{number}")), bytes)?;
+        std::fs::write(tree.join(format!("plain/wide/{number}")), bytes)?;
     }
     let large: Vec<u8> = (0..20u32 << 20).map(|at| (at ^ at >> 11).to_le_bytes()[0]).collect();
     std::fs::write(tree.join("deep/er/still/large"), &large)?;
-    std::fs::write(tree.join("deep/naïve\nline"), "odd names")?;
+    std::fs::write(tree.join("plain/naïve\nline"), "odd names")?;
     std::fs::write(tree.join("ünïcode/naïve"), "odd names")?;
     std::fs::write(tree.join("with space/a file"), "spaces")?;
     std::fs::write(tree.join("program"), "#!/bin/sh\n")?;
@@ -72,7 +72,7 @@ fn make_tree(tree: &Path, count: u32) -> Result<()> {
     std::fs::write(tree.join("nothing"), "")?;
     symlink("deep/er", tree.join("to a folder"))?;
     symlink("nowhere", tree.join("to nothing"))?;
-    for (name, mode) in [("program", 0o755), ("nothing", 0o600), ("deep/er/still/large", 0o440), ("deep/wide", 0o700)] {
+    for (name, mode) in [("program", 0o755), ("nothing", 0o600), ("deep/er/still/large", 0o440), ("deep", 0o700)] {
         std::fs::set_permissions(tree.join(name), std::fs::Permissions::from_mode(mode))?;
     }
     // Depth first, so that no time is changed again by what is done below.

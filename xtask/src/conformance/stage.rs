@@ -7,12 +7,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
-use super::place::{Corner, Place};
+use super::place::{Corner, Kind, Place};
 use crate::mount::Mount;
 use crate::shell::run_captured;
 
 /// A mount and what a suite needs beside it.
 pub(crate) struct Stage<'a> {
+    kind: Kind,
     corner: Corner,
     rfuse: &'a Path,
     /// Before the folder, so that it goes first when both are dropped.
@@ -26,9 +27,14 @@ impl<'a> Stage<'a> {
     pub(crate) fn new(suite: &str, place: &Place, rfuse: &'a Path, quick: bool) -> Result<Self> {
         let folder = TempDir::with_prefix(format!("rfuse-{suite}-"))?;
         std::fs::create_dir(folder.path().join("local"))?;
-        let mut stage = Self { corner: place.corner(suite)?, rfuse, folder, mount: None, quick };
+        let mut stage = Self { kind: place.kind(), corner: place.corner(suite)?, rfuse, folder, mount: None, quick };
         stage.mount()?;
         Ok(stage)
+    }
+
+    /// Which store it is on.
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// The mounted folder.

@@ -42,7 +42,8 @@ pub(super) fn run(stage: &mut Stage<'_>) -> Result<Vec<Case>> {
         if compared.is_empty() {
             bail!("{script} compared nothing: {}", tail(&said, 5));
         }
-        cases.extend(compared);
+        // A tar has the times of what is in it, so its bytes are never the same twice; its members are compared.
+        cases.extend(compared.into_iter().filter(|case| case.name != "plain-0"));
     }
     Ok(cases)
 }
