@@ -177,8 +177,9 @@ impl Directories {
         if let Some(listing) = &directory.listing {
             listing.correct(name, None, Moment::NEVER);
         }
-        if directory.probes.remove(name).is_some() {
-            table.probed -= 1;
+        // Not forgotten: a listing from before this mount made the name would have it that there is none.
+        if let Some(probe) = directory.probes.get_mut(name) {
+            *probe = Probe { what: None, learnt: Moment::NEVER };
         }
     }
 
@@ -325,6 +326,21 @@ mod tests {
         }
         let last = directories.find(&ObjectKey::from("999/"), b"9999", clock.now());
         assert!(matches!(last, Found::Absent { .. }));
+    }
+
+    #[test]
+    fn a_name_made_since_a_listing_is_not_absent_when_it_is_doubted() {
+        let (directories, clock) = (directories(100), Clock::manual());
+        let root = ObjectKey::from("");
+        let listing = directories.listing_or_begin(&root, clock.now());
+        listing.claim(0);
+        listing.land(Ok(rfuse_store::ListPage::default()), clock.now());
+        assert!(matches!(directories.find(&root, b"a", clock.now()), Found::Absent { .. }));
+        clock.advance(Duration::from_millis(1));
+        directories.change(&root, b"a", Some(&What::Directory(None)), clock.now(), clock.now());
+        assert!(matches!(directories.find(&root, b"a", clock.now()), Found::Here { .. }));
+        directories.doubt(&root, b"a");
+        assert_eq!(directories.find(&root, b"a", clock.now()), Found::Unknown { probed: 0 });
     }
 
     #[test]

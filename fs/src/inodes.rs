@@ -233,6 +233,11 @@ impl Node {
         state.learnt = learnt;
     }
 
+    /// Whether what the store said at `learnt` is newer than what was stored from here.
+    pub(crate) fn was_stored_before(&self, learnt: Moment) -> bool {
+        self.state().stored < learnt
+    }
+
     /// The kernel's pages are of no version that is stored.
     pub(crate) fn forget_pages(&self) {
         let mut state = self.state();

@@ -20,19 +20,22 @@ impl FileSystem {
             Ok(prefix) => prefix,
             Err(error) => return Answer::Ready(Err(error)),
         };
-        if let Some(known) = self.edited(&prefix, name) {
+        let edit = self.writing.edits.find(&name::file_key(&prefix, name));
+        if edit.is_some_and(|edit| !edit.state().is_resting())
+            && let Some(known) = self.edited(&prefix, name)
+        {
             return Answer::Ready(Ok(known));
         }
         match self.directories.find(&prefix, name, self.clock.now()) {
             Found::Here { what, learnt } => Answer::Ready(Ok(self.found(&prefix, name, &what, learnt))),
-            Found::Absent { learnt } => Answer::Ready(Ok(self.absent(learnt))),
+            Found::Absent { learnt } => Answer::Ready(Ok(self.absent(&prefix, name, learnt))),
             Found::Unknown { probed } => {
                 let (fs, name) = (Arc::clone(self), Box::<[u8]>::from(name));
                 Answer::Pending(Box::pin(async move {
                     let (what, learnt) = fs.find_out(&prefix, &name, probed).await?;
                     Ok(match what {
                         Some(what) => fs.found(&prefix, &name, &what, learnt),
-                        None => fs.absent(learnt),
+                        None => fs.absent(&prefix, &name, learnt),
                     })
                 }))
             }
@@ -61,6 +64,24 @@ impl FileSystem {
         Some(Entry::Found { attr: self.attr_of(&node), ttl: Duration::ZERO })
     }
 
+    /// The same, unless the store has something else under the name by now and nobody here is writing it: then
+    /// those who read it go on with what they opened, and the name is free for what the store has.
+    fn still_edited(&self, prefix: &ObjectKey, name: &[u8], what: Option<&What>, learnt: Moment) -> Option<Entry> {
+        let key = name::file_key(prefix, name);
+        let edit = self.writing.edits.find(&key)?;
+        let version = match what {
+            Some(What::File(meta)) => Some(&meta.version),
+            _ => None,
+        };
+        let nodes = edit.nodes();
+        let is_news = nodes.iter().all(|node| node.was_stored_before(learnt));
+        if is_news && self.writing.edits.remove_if(&key, &edit, || edit.state().give_way(version)) {
+            nodes.iter().for_each(|node| self.inodes.unlink(node));
+            return None;
+        }
+        self.edited(prefix, name)
+    }
+
     /// What memory knows of a name: nothing, that it is not there, or what it is.
     pub(crate) fn lookup_known(&self, prefix: &ObjectKey, name: &[u8]) -> Option<Option<What>> {
         if self.writing.edits.find(&name::file_key(prefix, name)).is_some() {
@@ -74,6 +95,9 @@ impl FileSystem {
     }
 
     fn found(&self, prefix: &ObjectKey, name: &[u8], what: &What, learnt: Moment) -> Entry {
+        if let Some(entry) = self.still_edited(prefix, name, Some(what), learnt) {
+            return entry;
+        }
         let node = match what {
             What::File(_) => self.refer(&name::file_key(prefix, name), what, learnt),
             What::Directory(_) => self.refer(&name::directory_key(prefix, name), what, learnt),
@@ -106,7 +130,10 @@ impl FileSystem {
         node
     }
 
-    fn absent(&self, learnt: Moment) -> Entry {
+    fn absent(&self, prefix: &ObjectKey, name: &[u8], learnt: Moment) -> Entry {
+        if let Some(entry) = self.still_edited(prefix, name, None, learnt) {
+            return entry;
+        }
         Entry::Absent { ttl: learnt.fresh(self.clock.now(), self.config.negative_ttl).unwrap_or_default() }
     }
 }

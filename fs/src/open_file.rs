@@ -243,7 +243,11 @@ impl FileSystem {
 impl Drop for OpenFile {
     fn drop(&mut self) {
         match &self.user {
-            Some(user) => user.edit().state().writers -= usize::from(self.writes),
+            Some(user) => {
+                let mut state = user.edit().state();
+                state.writers -= usize::from(self.writes);
+                state.readers -= usize::from(!self.writes);
+            }
             None => self.node.close(),
         }
     }
@@ -253,7 +257,11 @@ impl OpenFile {
     /// A descriptor of a file that is being changed, whose bytes are where the change says.
     pub(crate) fn of_edit(node: &Arc<Node>, user: User, writes: bool, fs: &FileSystem) -> Self {
         node.add_handle();
-        user.edit().state().writers += usize::from(writes);
+        {
+            let mut state = user.edit().state();
+            state.writers += usize::from(writes);
+            state.readers += usize::from(!writes);
+        }
         let meta = FileMeta {
             size: 0,
             version: Version::new(""),

@@ -416,6 +416,33 @@ async fn a_reader_that_closes_right_after_the_writer_ends_nothing_that_is_still_
     play.finish().await;
 }
 
+#[tokio::test]
+async fn what_others_store_is_seen_although_a_reader_holds_what_this_mount_wrote() {
+    let mut play = Play::new();
+    play.open_one("a", false, false).await;
+    play.open_one("a", true, false).await;
+    play.write(1, 0, 10).await;
+    play.step(Step::Close { open: 1 }).await;
+    let (handle, old, file, _) = play.open[0];
+    let ours = play.files[file].clone();
+    play.memory.put_now("a", "theirs");
+    assert_eq!(play.lookup("a").await.unwrap().2, ours.len() as u64, "not asked again before its time");
+    play.clock.advance(std::time::Duration::from_secs(100));
+    let (inode, _, size, _) = play.lookup("a").await.unwrap();
+    assert_eq!(size, 6);
+    assert_ne!(inode, old);
+    let opened = play.fs.open(inode, Via::Pages).wait().await.unwrap();
+    assert_eq!(play.fs.read(opened.handle, 0, 100).wait().await.unwrap().to_vec(), b"theirs");
+    match play.fs.read(handle, 0, 1000).wait().await {
+        Ok(bytes) => assert_eq!(bytes.to_vec(), ours),
+        Err(error) => assert!(matches!(error, FsError::Stale(_)), "{error}"),
+    }
+    play.fs.release(opened.handle);
+    play.fs.release(handle);
+    assert_eq!(play.stored("a").await.unwrap(), b"theirs");
+    assert_eq!(play.fs.snapshot().edits, 0);
+}
+
 /// Copies a spool as a killed process leaves it: everything but the lock that it held.
 #[expect(clippy::unwrap_used, reason = "part of the test")]
 fn left_by_a_killed_process(spool: &std::path::Path) -> tempfile::TempDir {

@@ -93,9 +93,10 @@ impl Suite {
     /// on all of them, what it does with bytes is not.
     fn is_quick_on(self, kind: Kind) -> bool {
         match self {
-            Self::Pjdfstest | Self::Fsx | Self::Copies => true,
-            Self::Fio | Self::Writers => kind != Kind::Local,
-            Self::Stress | Self::Sqlite | Self::Git => kind == Kind::Local,
+            Self::Fsx | Self::Copies => true,
+            Self::Fio => kind == Kind::Azurite,
+            Self::Writers => kind != Kind::Local,
+            Self::Pjdfstest | Self::Stress | Self::Sqlite | Self::Git => kind == Kind::Local,
         }
     }
 

@@ -10,7 +10,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 use std::time::SystemTime;
 
-use rfuse_block::{ByteRange, ObjectKey};
+use rfuse_block::{ByteRange, ObjectKey, Version};
 use rfuse_cache::PinnedObject;
 use rfuse_store::{PartTag, PutOptions, UploadId};
 use smallvec::SmallVec;
@@ -64,6 +64,8 @@ pub(crate) struct State {
     users: usize,
     /// Descriptors that can write.
     pub(crate) writers: usize,
+    /// Descriptors that were opened for reading since it began.
+    pub(crate) readers: usize,
     /// Changes announced and not done yet.
     changing: usize,
     /// Whether it is being stored.
@@ -123,6 +125,7 @@ impl Edit {
             stream: Stream { end: size, next: grid.index(size), ..Stream::default() },
             users: 0,
             writers: 0,
+            readers: 0,
             changing: 0,
             is_busy: false,
         };
@@ -254,6 +257,21 @@ impl State {
         let stored = self.base.as_ref().map(|base| base.size);
         !self.is_unlinked
             && (stored != Some(self.layout.size()) || !self.layout.dirty().is_empty() || self.is_retouched)
+    }
+
+    /// Whether the store has it as it is and nobody is about to change that: it is there for its readers only.
+    pub(crate) fn is_resting(&self) -> bool {
+        let only_readers = self.users == self.readers && self.writers == 0;
+        only_readers && self.changing == 0 && !self.is_busy && self.stream.sends == 0 && !self.needs_store()
+    }
+
+    /// Loses its name to what the store has instead, of `version` where it is a file; whether it had to. Nothing
+    /// is lost by that where it is resting, and nowhere else it does.
+    pub(crate) fn give_way(&mut self, version: Option<&Version>) -> bool {
+        let is_other = self.base.as_ref().map(|base| &base.id.version) != version;
+        let gives_way = is_other && !self.is_unlinked && self.is_resting();
+        self.is_unlinked |= gives_way;
+        gives_way
     }
 
     /// Whether anybody uses it.

@@ -174,6 +174,12 @@ impl FileSystem {
         if let Some((prefix, _)) = name::split(key.as_bytes()) {
             self.touch(&ObjectKey::new(prefix));
         }
+        // Somebody else deleted what was here; who still has that open does not read the new file.
+        if self.writing.edits.find(key).is_none()
+            && let Some(gone) = self.inodes.at(key).filter(|node| node.handles() > 0)
+        {
+            self.inodes.unlink(&gone);
+        }
         let user = self
             .writing
             .edits

@@ -121,8 +121,8 @@ impl Place {
         let kind = kind(meta.file_type());
         Ok(Seen::Stat(Stat {
             kind,
-            size: (kind == Kind::File).then(|| meta.len()),
-            mode: (kind != Kind::Link).then(|| meta.mode() & 0o7777),
+            size: (kind == Kind::File).then_some(meta.len()),
+            mode: (kind != Kind::Link).then_some(meta.mode() & 0o7777),
             time: u64::try_from(meta.mtime()).ok(),
         }))
     }
