@@ -1,12 +1,15 @@
 //! Every row of `docs/semantics.md` that promises something is shown by a test that is there.
 //!
 //! `xtask/promises.txt` has a line a row: its first cell, ` | `, and names of tests with commas between them;
-//! `suite:NAME` is a suite of `cargo xtask test --conformance`.
+//! `suite:NAME` is a suite of `cargo xtask test --conformance`, and `unproven` owns up to a promise no test shows yet.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The chapters whose tables are promises.
 const CHAPTERS: [&str; 3] = ["## Reading", "## Names, sizes and times", "## Writing"];
+
+/// In the place of a test: nobody has shown it yet.
+const UNPROVEN: &str = "unproven";
 
 /// What is wrong between the document, the list and the tests; `tests` are the names of all functions and suites.
 pub(crate) fn check(document: &str, list: &str, tests: &BTreeSet<String>) -> Vec<String> {
@@ -21,7 +24,7 @@ pub(crate) fn check(document: &str, list: &str, tests: &BTreeSet<String>) -> Vec
             Some(names) => broken.extend(
                 names
                     .split(", ")
-                    .filter(|name| !tests.contains(*name))
+                    .filter(|name| *name != UNPROVEN && !tests.contains(*name))
                     .map(|name| format!("xtask/promises.txt: {row:?} is shown by {name}, and there is no such test")),
             ),
         }
