@@ -88,8 +88,7 @@ impl FileSystem {
                 Ok(()) if !has_writers => fs.store(&edit).await,
                 other => other,
             };
-            drop(user);
-            fs.settle_edit(edit, false);
+            fs.settle_edit(user, false);
             stored
         }))
     }
