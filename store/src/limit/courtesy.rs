@@ -93,7 +93,7 @@ impl Courtesy {
             if now.saturating_sub(self.last_hurt) > STALE {
                 self.hurt = self.most;
             }
-            self.allowed = if self.hurt == self.most { CAUTIOUS } else { self.hurt * 3 / 4 }.clamp(LEAST, self.most);
+            self.allowed = if self.hurt == self.most { CAUTIOUS } else { self.hurt * 3 / 4 }.max(LEAST).min(self.most);
             self.beside = Usual::default();
         }
         self.small += 1;
@@ -138,7 +138,8 @@ impl Courtesy {
             let may = (self.allowed as u64 * (more - alone * 8)) / (beside - alone * 8);
             self.allowed = (may as usize).clamp(self.allowed / 4, self.allowed * 3 / 4);
         }
-        self.allowed = self.allowed.clamp(LEAST, self.most);
+        // There may be fewer than the least.
+        self.allowed = self.allowed.max(LEAST).min(self.most);
         if self.allowed != before {
             // What was seen belongs to the places that were; those on their way are still of them.
             self.beside = Usual::default();
@@ -213,6 +214,15 @@ mod tests {
         assert_eq!(courtesy.allowed(came + Duration::from_secs(1)), CAUTIOUS, "one is still waited for");
         courtesy.goes();
         assert_eq!(courtesy.allowed(came + 2 * QUIET), 200);
+    }
+
+    #[test]
+    fn a_line_with_fewer_places_than_the_least_has_them_all() {
+        for most in 0..LEAST {
+            let mut courtesy = Courtesy::new(most);
+            reads(&mut courtesy, Duration::from_millis(10), Duration::from_millis(1));
+            assert_eq!(courtesy.allowed, most);
+        }
     }
 
     #[test]
