@@ -21,7 +21,7 @@ pub(crate) enum LoadError {
     Read(String, #[source] std::io::Error),
     /// The store does not give it.
     #[error("cannot read the plan {0}: {1}")]
-    Fetch(String, #[source] StoreError),
+    Fetch(String, #[source] Box<StoreError>),
     /// It is larger than a plan may be.
     #[error("the plan {0} has {1}, and at most {PLAN_MAX} are read from a store", PLAN_MAX = ByteSize(PLAN_MAX))]
     Large(String, ByteSize),
@@ -58,13 +58,16 @@ pub(crate) fn follow(files: &FileSystem, config: &MountConfig, file: &Path) -> R
 pub(crate) async fn follow_stored(parts: &Parts, file: &str) -> Result<(), LoadError> {
     let (name, key) = (|| file.to_owned(), ObjectKey::from(file));
     let store = &parts.opened.store;
-    let meta = store.head(&key).await.map_err(|error| LoadError::Fetch(name(), error))?;
+    let meta = store.head(&key).await.map_err(|error| LoadError::Fetch(name(), Box::new(error)))?;
     let size = usize::try_from(meta.size).ok().filter(|_| meta.size <= PLAN_MAX);
     let mut bytes = vec![0; size.ok_or_else(|| LoadError::Large(name(), ByteSize(meta.size)))?];
     if !bytes.is_empty() {
         let range = ByteRange::new(0, meta.size);
         let get = Get { key: &key, version: Some(&meta.version), range, urgency: Urgency::Ahead };
-        store.get(get, &mut Landing::one(&mut bytes)).await.map_err(|error| LoadError::Fetch(name(), error))?;
+        store
+            .get(get, &mut Landing::one(&mut bytes))
+            .await
+            .map_err(|error| LoadError::Fetch(name(), Box::new(error)))?;
     }
     let plan = AccessPlan::parse(&bytes).map_err(|error| LoadError::Parse(name(), error))?;
     tracing::info!(file, files = plan.files.len(), reads = plan.steps.len(), "following a plan");
