@@ -32,6 +32,7 @@ pub(crate) struct Files {
 
 type Done<T> = Result<T, Errno>;
 
+#[expect(clippy::needless_pass_by_value, reason = "it is what map_err hands over")]
 fn errno(error: FsError) -> Errno {
     error.errno()
 }
