@@ -1,6 +1,7 @@
 //! What is known to fail, and why: one line a case or pattern, `STORES PATTERN # REASON`.
 //!
-//! `STORES` is `all` or names with commas between them; in a pattern `*` stands for any text.
+//! `STORES` is `all` or names with commas between them, with a `?` behind where the case fails now and then: a fault that
+//! is known and not mended, which may pass. In a pattern `*` stands for any text.
 
 use anyhow::{Context, Result};
 
@@ -14,6 +15,8 @@ pub(crate) struct Expected(Vec<Line>);
 #[derive(Debug)]
 struct Line {
     stores: Vec<String>,
+    /// Now and then.
+    is_rare: bool,
     pattern: String,
 }
 
@@ -60,6 +63,7 @@ impl Expected {
             match (outcome, known) {
                 (Outcome::Skipped, _) => verdict.skipped += 1,
                 (Outcome::Passed, None) => verdict.passed += 1,
+                (Outcome::Passed, Some(at)) if self.0[at].is_rare => verdict.passed += 1,
                 (Outcome::Failed(_), Some(_)) => verdict.expected += 1,
                 (Outcome::Failed(said), None) => verdict.wrong.push(format!("FAILED {name}: {said}")),
                 (Outcome::Passed, Some(_)) => {
@@ -80,8 +84,9 @@ fn parse_line(line: &str) -> Option<Line> {
     if pattern.is_empty() || pattern.contains(' ') || reason.trim().is_empty() {
         return None;
     }
+    let (stores, is_rare) = stores.strip_suffix('?').map_or((stores, false), |stores| (stores, true));
     let stores = stores.split(',').map(str::to_owned).collect();
-    Some(Line { stores, pattern: pattern.to_owned() })
+    Some(Line { stores, is_rare, pattern: pattern.to_owned() })
 }
 
 /// Whether `name` is what `pattern` says.
@@ -125,6 +130,14 @@ mod tests {
     fn an_expected_failure_that_passes_is_wrong() {
         let verdict = judge("all link::* # objects have one name", &[("link::one", Outcome::Passed)], false);
         assert_eq!((verdict.passed, verdict.wrong.len()), (0, 1));
+    }
+
+    #[test]
+    fn what_fails_now_and_then_may_pass() {
+        let list = "all? open::busy # a race that is known";
+        assert_eq!(judge(list, &[("open::busy", Outcome::Passed)], true).passed, 1);
+        assert_eq!(judge(list, &[("open::busy", failed())], true).expected, 1);
+        assert_eq!(judge(list, &[], true).wrong.len(), 1);
     }
 
     #[test]
