@@ -45,10 +45,13 @@ pub(crate) fn read(file: &Path) -> Result<AccessPlan, LoadError> {
 /// # Errors
 /// See [`LoadError`]; a plan that was followed before still is.
 pub(crate) fn follow(files: &FileSystem, config: &MountConfig, file: &Path) -> Result<(), LoadError> {
-    let plan = read(file)?;
-    tracing::info!(file = %file.display(), files = plan.files.len(), reads = plan.steps.len(), "following a plan");
-    files.load_plan(plan, config.fs.prefetch.plan_window);
+    load(files, config, &file.display().to_string(), read(file)?);
     Ok(())
+}
+
+fn load(files: &FileSystem, config: &MountConfig, file: &str, plan: AccessPlan) {
+    tracing::info!(file, files = plan.files.len(), reads = plan.steps.len(), "following a plan");
+    files.load_plan(plan, config.fs.prefetch.plan_window);
 }
 
 /// Follows the plan that is stored beside what it is for, under the name `file`.
@@ -70,7 +73,6 @@ pub(crate) async fn follow_stored(parts: &Parts, file: &str) -> Result<(), LoadE
             .map_err(|error| LoadError::Fetch(name(), Box::new(error)))?;
     }
     let plan = AccessPlan::parse(&bytes).map_err(|error| LoadError::Parse(name(), error))?;
-    tracing::info!(file, files = plan.files.len(), reads = plan.steps.len(), "following a plan");
-    parts.files.load_plan(plan, parts.config.fs.prefetch.plan_window);
+    load(&parts.files, &parts.config, file, plan);
     Ok(())
 }

@@ -6,15 +6,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rfuse_config::MountConfig;
 use rfuse_config::control::Registration;
-use rfuse_fs::Leftover;
 use rfuse_fuse::kernel::{self, Unmount, UnmountError};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
-use crate::admin;
 use crate::assemble::{self, Parts};
 use crate::outcome::{Exit, Failure};
 use crate::run_dir::{RunDir, RunFiles};
+use crate::{admin, unfinished};
 
 /// Time for readers to finish once we were asked to end; then the mount is detached under them.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -55,14 +54,9 @@ pub(crate) fn serve(config: MountConfig, dir: &Path, ready: impl FnOnce()) -> Re
     Ok(())
 }
 
-/// Says what processes before this one left unfinished, and removes what they left of what is stored.
-pub(crate) fn look_at_spool(config: &MountConfig) {
-    let Some(root) = config.fs.spool.as_ref().filter(|_| !config.fs.read_only) else { return };
-    if let Err(error) = Leftover::sweep(root) {
-        tracing::warn!(%error, spool = %root.display(), "the spool cannot be tidied");
-    }
-    let left = Leftover::all(root).unwrap_or_default();
-    let left = left.iter().filter(|one| one.origin == config.fs.origin).count();
+/// Says what processes before this one left unfinished.
+fn look_at_spool(config: &MountConfig) {
+    let left = unfinished::find(config).len();
     if left > 0 {
         tracing::warn!(left, "files were written and never stored; `rfuse recover` shows and stores them");
     }

@@ -15,49 +15,38 @@ use tokio::runtime::Runtime;
 /// for ever, because the disk is the node's.
 const KEPT: Duration = Duration::from_secs(7 * 86_400);
 
-/// What came of it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Outcome {
-    /// Files that are stored now.
-    pub(crate) stored: usize,
-    /// Files that stay in the spool.
-    pub(crate) left: usize,
-}
-
-/// Stores what was left of this mount, as far as it can be done in `time`; logs what came of each file.
-pub(crate) fn store(runtime: &Runtime, files: &Arc<FileSystem>, config: &MountConfig, time: Duration) -> Outcome {
-    let mut outcome = Outcome::default();
-    let Some(root) = config.fs.spool.as_ref().filter(|_| !config.fs.read_only) else { return outcome };
+/// What was left of this mount. What processes before this one left of files that are stored is removed.
+pub(crate) fn find(config: &MountConfig) -> Vec<Leftover> {
+    let Some(root) = config.fs.spool.as_ref().filter(|_| !config.fs.read_only) else { return Vec::new() };
     if let Err(error) = Leftover::sweep(root) {
         tracing::warn!(%error, spool = %root.display(), "the spool cannot be tidied");
     }
+    let mut left = Leftover::all(root).unwrap_or_default();
+    left.retain(|one| one.origin == config.fs.origin);
+    left
+}
+
+/// Stores it, as far as it can be done in `time`; logs what came of each file.
+pub(crate) fn store(runtime: &Runtime, files: &Arc<FileSystem>, config: &MountConfig, time: Duration) {
     let end = Instant::now() + time;
-    let all = Leftover::all(root).unwrap_or_default();
-    for leftover in all.into_iter().filter(|one| one.origin == config.fs.origin) {
+    for leftover in find(config) {
         let rest = end.saturating_duration_since(Instant::now());
         let stored = runtime.block_on(async { tokio::time::timeout(rest, files.recover(&leftover)).await });
         let (key, size) = (&leftover.key, leftover.size);
         match stored {
-            Ok(Ok(())) => {
-                outcome.stored += 1;
-                tracing::warn!(%key, size, "an unfinished file of a process before this one is stored");
-            }
+            Ok(Ok(())) => tracing::warn!(%key, size, "an unfinished file of a process before this one is stored"),
             Ok(Err(error)) if leftover.modified.elapsed().is_ok_and(|age| age > KEPT) => {
                 tracing::error!(%key, size, %error, "an unfinished file is given up: for a week it could not be stored");
                 if let Err(error) = leftover.discard() {
-                    outcome.left += 1;
                     tracing::error!(%key, %error, "an unfinished file that was given up cannot be removed");
                 }
             }
             Ok(Err(error)) => {
-                outcome.left += 1;
                 tracing::error!(%key, size, %error, bytes = %leftover.data.display(), "an unfinished file stays in the spool");
             }
             Err(_) => {
-                outcome.left += 1;
                 tracing::error!(%key, size, "an unfinished file could not be stored in time; it stays in the spool");
             }
         }
     }
-    outcome
 }

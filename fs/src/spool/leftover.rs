@@ -39,21 +39,10 @@ impl Leftover {
     /// # Errors
     /// What the local file system says about `root`; a root that is not there has nothing.
     pub fn all(root: &Path) -> std::io::Result<Vec<Self>> {
-        let processes = match std::fs::read_dir(root) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            other => other?,
-        };
         let mut found = Vec::new();
-        for process in processes {
-            let path = process?.path();
-            if !path.is_dir() || is_alive(&path) {
-                continue;
-            }
-            for entry in std::fs::read_dir(&path)? {
-                let journal = entry?.path();
-                if journal.extension().is_some_and(|extension| extension == JOURNAL)
-                    && let Some(Look::Unfinished(leftover)) = Self::read(&journal)
-                {
+        for process in dead(root)? {
+            for journal in journals(&process)? {
+                if let Some(Look::Unfinished(leftover)) = Self::read(&journal) {
                     found.push(*leftover);
                 }
             }
@@ -67,22 +56,14 @@ impl Leftover {
     /// # Errors
     /// What the local file system says.
     pub fn sweep(root: &Path) -> std::io::Result<()> {
-        let Ok(processes) = std::fs::read_dir(root) else { return Ok(()) };
-        for process in processes {
-            let path = process?.path();
-            if !path.is_dir() || is_alive(&path) {
-                continue;
-            }
-            for entry in std::fs::read_dir(&path)? {
-                let journal = entry?.path();
-                if journal.extension().is_some_and(|extension| extension == JOURNAL)
-                    && let Some(Look::Finished) = Self::read(&journal)
-                {
+        for process in dead(root)? {
+            for journal in journals(&process)? {
+                if let Some(Look::Finished) = Self::read(&journal) {
                     std::fs::remove_file(&journal)?;
                     std::fs::remove_file(journal.with_extension(DATA))?;
                 }
             }
-            remove_if_empty(&path)?;
+            remove_if_empty(&process)?;
         }
         Ok(())
     }
@@ -171,6 +152,27 @@ fn remove_if_empty(process: &Path) -> std::io::Result<()> {
         std::fs::remove_file(process.join(LOCK))?;
     }
     std::fs::remove_dir(process)
+}
+
+/// The directories below `root` whose processes live no more; none where there is no root.
+fn dead(root: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut dead = match std::fs::read_dir(root) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => paths(entries?)?,
+    };
+    dead.retain(|path| path.is_dir() && !is_alive(path));
+    Ok(dead)
+}
+
+/// The journals in the directory of a process.
+fn journals(process: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut journals = paths(std::fs::read_dir(process)?)?;
+    journals.retain(|path| path.extension().is_some_and(|extension| extension == JOURNAL));
+    Ok(journals)
+}
+
+fn paths(entries: std::fs::ReadDir) -> std::io::Result<Vec<PathBuf>> {
+    entries.map(|entry| Ok(entry?.path())).collect()
 }
 
 /// Whether the process that made the directory holds its lock.
